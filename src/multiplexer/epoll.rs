@@ -1,0 +1,69 @@
+//! epoll(7): the kernel keeps the list. A wait costs what is ready, however many are watched.
+
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
+use crate::sys::{self, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EpollEvent, EpollOp, Fd};
+use std::io;
+
+/// How many ready fds one wait returns at most; the others come with the next.
+const BATCH: usize = 1024;
+
+/// An epoll instance, and room for what a wait returns.
+pub struct Epoll {
+    fd: Fd,
+    events: Box<[EpollEvent; BATCH]>,
+}
+
+impl Epoll {
+    /// epoll_create1(2).
+    pub fn new() -> io::Result<Epoll> {
+        Ok(Epoll {
+            fd: sys::epoll_create1()?,
+            events: Box::new([EpollEvent::EMPTY; BATCH]),
+        })
+    }
+}
+
+impl Multiplexer for Epoll {
+    fn mechanism(&self) -> Mechanism {
+        Mechanism::Epoll
+    }
+
+    fn add(&mut self, fd: &Fd, token: Token, interest: Interest) -> io::Result<()> {
+        sys::epoll_ctl(&self.fd, fd.number(), EpollOp::Add(bits(interest), token.0))
+    }
+
+    fn modify(&mut self, fd: &Fd, token: Token, interest: Interest) -> io::Result<()> {
+        sys::epoll_ctl(
+            &self.fd,
+            fd.number(),
+            EpollOp::Modify(bits(interest), token.0),
+        )
+    }
+
+    fn remove(&mut self, fd: &Fd) -> io::Result<()> {
+        sys::epoll_ctl(&self.fd, fd.number(), EpollOp::Delete)
+    }
+
+    fn forget(&mut self, _: &Fd) {}
+
+    fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        let result = sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout));
+        let count = unless_interrupted(result)?;
+        ready.extend(self.events[..count].iter().map(|event| answer(*event)));
+        Ok(())
+    }
+}
+
+fn bits(interest: Interest) -> u32 {
+    (if interest.read { EPOLLIN } else { 0 }) | (if interest.write { EPOLLOUT } else { 0 })
+}
+
+fn answer(event: EpollEvent) -> Ready {
+    let events = event.events();
+    Ready {
+        token: Token(event.data()),
+        readable: events & (EPOLLIN | EPOLLHUP | EPOLLERR) != 0,
+        writable: events & EPOLLOUT != 0,
+    }
+}

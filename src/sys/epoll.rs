@@ -1,0 +1,77 @@
+//! epoll_create1(2), epoll_ctl(2), epoll_wait(2).
+
+use super::{Call, Fd, told};
+use std::io;
+
+/// There is something to read, or the peer has sent its FIN.
+pub const EPOLLIN: u32 = libc::EPOLLIN as u32;
+/// There is room to write.
+pub const EPOLLOUT: u32 = libc::EPOLLOUT as u32;
+/// An error waits to be fetched; reported whether asked for or not.
+pub const EPOLLERR: u32 = libc::EPOLLERR as u32;
+/// Both directions are shut; reported whether asked for or not.
+pub const EPOLLHUP: u32 = libc::EPOLLHUP as u32;
+/// The peer has sent its FIN; only if asked for.
+pub const EPOLLRDHUP: u32 = libc::EPOLLRDHUP as u32;
+
+/// What epoll_wait(2) fills in: 12 bytes on x86-64, where the kernel packs it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct EpollEvent(libc::epoll_event);
+
+impl EpollEvent {
+    /// An empty event, to be filled in.
+    pub const EMPTY: EpollEvent = EpollEvent(libc::epoll_event { events: 0, u64: 0 });
+
+    /// The readiness: bits of EPOLLIN and its kin.
+    pub fn events(self) -> u32 {
+        self.0.events
+    }
+
+    /// What epoll_ctl(2) was given for this fd.
+    pub fn data(self) -> u64 {
+        self.0.u64
+    }
+}
+
+/// What epoll_ctl(2) is to do with an fd.
+#[derive(Clone, Copy, Debug)]
+pub enum EpollOp {
+    /// EPOLL_CTL_ADD: watch for these events; report them with this data.
+    Add(u32, u64),
+    /// EPOLL_CTL_MOD: from now on these events and this data.
+    Modify(u32, u64),
+    /// EPOLL_CTL_DEL: watch no longer.
+    Delete,
+}
+
+/// epoll_create1(2) with EPOLL_CLOEXEC: a new, empty interest list.
+pub fn epoll_create1() -> io::Result<Fd> {
+    // SAFETY: no pointers are involved.
+    let result = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    told(Call::EpollCreate1, result as isize).map(Fd::new)
+}
+
+/// epoll_ctl(2): changes one entry of the interest list.
+pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
+    let (op, events, data) = match op {
+        EpollOp::Add(events, data) => (libc::EPOLL_CTL_ADD, events, data),
+        EpollOp::Modify(events, data) => (libc::EPOLL_CTL_MOD, events, data),
+        EpollOp::Delete => (libc::EPOLL_CTL_DEL, 0, 0),
+    };
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: `event` outlives the call, which only reads it.
+    let result = unsafe { libc::epoll_ctl(epoll.number(), op, fd, &mut event) };
+    told(Call::EpollCtl, result as isize).map(drop)
+}
+
+/// epoll_wait(2): sleeps for at most `timeout` milliseconds (−1: for ever) until something on the
+/// interest list is ready, and fills `into` with what is.
+pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Result<usize> {
+    let room = into.len().min(i32::MAX as usize) as i32;
+    // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a
+    // transparent epoll_event.
+    let result =
+        unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
+    told(Call::EpollWait, result as isize)
+}

@@ -1,0 +1,54 @@
+//! Signals as a readable fd: signalfd(2).
+
+use super::{Call, Fd, told};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use std::io;
+use std::mem::MaybeUninit;
+
+/// A signal that asks the server to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, from a supervisor or kill(1).
+    Terminate,
+    /// SIGINT, from Ctrl-C.
+    Interrupt,
+}
+
+impl Signal {
+    /// As kill(1) and strace(1) name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "SIGTERM",
+            Signal::Interrupt => "SIGINT",
+        }
+    }
+}
+
+/// Blocks SIGTERM and SIGINT for this thread and opens an fd on which they arrive instead:
+/// rt_sigprocmask(2), then signalfd4(2), non-blocking.
+pub fn block_and_open() -> io::Result<Fd> {
+    let signals = SigSet::from_iter([NixSignal::SIGTERM, NixSignal::SIGINT]);
+    let blocked = signals.thread_block();
+    told(Call::Sigprocmask, if blocked.is_ok() { 0 } else { -1 })?;
+    // SAFETY: the set is valid for the call, which only reads it; −1 asks for a new fd.
+    let result =
+        unsafe { libc::signalfd(-1, signals.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+    told(Call::Signalfd4, result as isize).map(Fd::new)
+}
+
+/// Takes the next signal off the fd: read(2). EAGAIN if there is none.
+pub fn next_signal(fd: &Fd) -> io::Result<Signal> {
+    const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    // SAFETY: the kernel writes at most SIZE bytes, all of them `info`'s.
+    let result = unsafe { libc::read(fd.number(), info.as_mut_ptr().cast(), SIZE) };
+    told(Call::Read, result)?;
+    // SAFETY: all-zero bytes are a valid signalfd_siginfo (integers only), and so is what the
+    // kernel wrote over them.
+    let info = unsafe { info.assume_init() };
+    Ok(if info.ssi_signo == libc::SIGINT as u32 {
+        Signal::Interrupt
+    } else {
+        Signal::Terminate
+    })
+}
