@@ -1,0 +1,547 @@
+//! The head of a request: request line and fields (RFC 9112 §3, §5), around httparse.
+
+use super::body::Framing;
+use super::problem::{Problem, Status};
+use std::mem::MaybeUninit;
+
+/// How many fields a head may have; past it 431.
+const MOST_FIELDS: usize = 100;
+
+/// The methods that mean something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Head,
+    Options,
+    Post,
+    /// Any other token: known paths answer it with 405.
+    Other,
+}
+
+/// What the bytes so far amount to.
+#[derive(Debug)]
+pub enum Parsed<'b> {
+    /// Not a whole head yet.
+    Partial,
+    /// A head, and how many bytes it took.
+    Whole(Request<'b>, usize),
+}
+
+/// A head that has been understood: the fields that matter here, and where its body ends.
+#[derive(Debug)]
+pub struct Request<'b> {
+    /// What to do.
+    pub method: Method,
+    /// The path, always with its slash, or `*`.
+    pub path: &'b str,
+    /// What followed the question mark, or nothing.
+    pub query: &'b str,
+    /// HTTP/1.1, not 1.0.
+    pub is_1_1: bool,
+    /// Whether the client wants the connection to go on afterwards (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// Where the body ends.
+    pub framing: Framing,
+    /// `Expect: 100-continue` of an HTTP/1.1 client (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// `Connection` names `upgrade`.
+    pub connection_upgrade: bool,
+    /// `Upgrade` names `websocket`.
+    pub upgrade_websocket: bool,
+    /// The host that the request is for: from an absolute target, or else from `Host`.
+    pub host: Option<&'b str>,
+    /// Fields that are taken as they are.
+    pub content_type: Option<&'b str>,
+    #[allow(missing_docs)]
+    pub cookie: Option<&'b str>,
+    #[allow(missing_docs)]
+    pub last_event_id: Option<&'b str>,
+    #[allow(missing_docs)]
+    pub origin: Option<&'b str>,
+    #[allow(missing_docs)]
+    pub websocket_key: Option<&'b str>,
+    #[allow(missing_docs)]
+    pub websocket_version: Option<&'b str>,
+    /// A preflight asks for this method (Fetch, CORS protocol).
+    pub preflight_method: Option<&'b str>,
+}
+
+impl<'b> Request<'b> {
+    /// Reads a head from the start of `bytes`, of which at most `max_head` may belong to it.
+    ///
+    /// An error is fatal: 400 for what is ambiguous or no HTTP, 414 or 431 for what is too long, 417
+    /// and 501 for what is not done here, 505 for another version.
+    pub fn parse(bytes: &'b [u8], max_head: usize) -> Result<Parsed<'b>, Problem> {
+        let bytes = &bytes[..bytes.len().min(max_head)];
+        let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut head = httparse::Request::new(&mut []);
+        let length = match head.parse_with_uninit_headers(bytes, &mut fields) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if bytes.len() == max_head => {
+                return Err(too_long(bytes));
+            }
+            Ok(httparse::Status::Partial) => {
+                return no_bare_line_feed(bytes).map(|()| Parsed::Partial);
+            }
+            Err(error) => return Err(refused(error)),
+        };
+        no_bare_line_feed(&bytes[..length])?;
+        let mut request = Request::from_line(&head)?;
+        let mut framing = FramingFields::default();
+        for field in head.headers.iter() {
+            request.take_field(field, &mut framing)?;
+        }
+        request.framing = framing.settle(request.is_1_1)?;
+        request.check_host()?;
+        Ok(Parsed::Whole(request, length))
+    }
+
+    fn from_line(head: &httparse::Request<'_, 'b>) -> Result<Request<'b>, Problem> {
+        // OK because a whole head has all three.
+        let (method, target, minor) = (
+            head.method.unwrap(),
+            head.path.unwrap(),
+            head.version.unwrap(),
+        );
+        let method = match method {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "OPTIONS" => Method::Options,
+            "POST" => Method::Post,
+            _ => Method::Other,
+        };
+        let (authority, path_and_query) = split_target(target, method)?;
+        let (path, query) = path_and_query
+            .split_once('?')
+            .unwrap_or((path_and_query, ""));
+        Ok(Request {
+            method,
+            path: if path.is_empty() { "/" } else { path },
+            query,
+            is_1_1: minor == 1,
+            keep_alive: minor == 1,
+            framing: Framing::None,
+            expects_continue: false,
+            connection_upgrade: false,
+            upgrade_websocket: false,
+            host: authority,
+            content_type: None,
+            cookie: None,
+            last_event_id: None,
+            origin: None,
+            websocket_key: None,
+            websocket_version: None,
+            preflight_method: None,
+        })
+    }
+
+    fn take_field(
+        &mut self,
+        field: &httparse::Header<'b>,
+        framing: &mut FramingFields<'b>,
+    ) -> Result<(), Problem> {
+        let name = field.name;
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        // By length first: most fields of a request are none of these.
+        match name.len() {
+            4 if is("Host") => {
+                let host = text(field)?;
+                once(&mut framing.host, host, "Host")?;
+                // An absolute target goes before Host (RFC 9112 §3.2.2).
+                self.host.get_or_insert(host);
+            }
+            6 if is("Origin") => once(&mut self.origin, text(field)?, "Origin")?,
+            6 if is("Cookie") => self.cookie = self.cookie.or(text(field).ok()),
+            6 if is("Expect") => self.take_expect(text(field)?)?,
+            7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(field)?, "websocket"),
+            10 if is("Connection") => self.take_connection(text(field)?),
+            12 if is("Content-Type") => once(&mut self.content_type, text(field)?, "Content-Type")?,
+            13 if is("Last-Event-ID") => {
+                once(&mut self.last_event_id, text(field)?, "Last-Event-ID")?
+            }
+            14 if is("Content-Length") => {
+                once(&mut framing.length, text(field)?, "Content-Length")?
+            }
+            17 if is("Transfer-Encoding") => {
+                once(&mut framing.coding, text(field)?, "Transfer-Encoding")?
+            }
+            17 if is("Sec-WebSocket-Key") => {
+                once(&mut self.websocket_key, text(field)?, "Sec-WebSocket-Key")?
+            }
+            21 if is("Sec-WebSocket-Version") => {
+                once(
+                    &mut self.websocket_version,
+                    text(field)?,
+                    "Sec-WebSocket-Version",
+                )?;
+            }
+            29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(field)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 §9.3: `close` wins over `keep-alive`.
+    fn take_connection(&mut self, value: &str) {
+        self.connection_upgrade |= has_token(value, "upgrade");
+        if has_token(value, "close") {
+            self.keep_alive = false;
+        } else if !self.is_1_1 && has_token(value, "keep-alive") {
+            self.keep_alive = true;
+        }
+    }
+
+    /// RFC 9110 §10.1.1: of an HTTP/1.0 client the expectation is ignored.
+    fn take_expect(&mut self, value: &str) -> Result<(), Problem> {
+        if !value.eq_ignore_ascii_case("100-continue") {
+            let detail = "The only expectation understood here is 100-continue.";
+            return Err(Problem::fatal(Status::ExpectationFailed, detail));
+        }
+        self.expects_continue = self.is_1_1;
+        Ok(())
+    }
+
+    /// RFC 9112 §3.2: HTTP/1.1 needs a Host, and it must be one.
+    fn check_host(&self) -> Result<(), Problem> {
+        match self.host {
+            None if self.is_1_1 => Err(malformed(
+                "A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).",
+            )),
+            Some(host) if !is_host(host) => Err(malformed(
+                "Host must be a name or an address, and perhaps a port.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The fields that say where a body ends, gathered before they are weighed against each other.
+#[derive(Default)]
+struct FramingFields<'b> {
+    host: Option<&'b str>,
+    length: Option<&'b str>,
+    coding: Option<&'b str>,
+}
+
+impl FramingFields<'_> {
+    /// RFC 9112 §6: a length or the chunked coding, never both.
+    fn settle(&self, is_1_1: bool) -> Result<Framing, Problem> {
+        match (self.length, self.coding) {
+            (None, None) => Ok(Framing::None),
+            (Some(_), Some(_)) => Err(malformed(
+                "Content-Length and Transfer-Encoding may not come together (RFC 9112 §6.3).",
+            )),
+            (Some(length), None) => content_length(length).map(Framing::Length),
+            (None, Some(_)) if !is_1_1 => Err(malformed(
+                "HTTP/1.0 knows no Transfer-Encoding (RFC 9112 §6.1).",
+            )),
+            (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+            (None, Some(coding)) if ends_in_one_chunked(coding) => {
+                let detail = "The only transfer coding understood here is chunked.";
+                Err(Problem::fatal(Status::NotImplemented, detail))
+            }
+            (None, Some(_)) => Err(malformed(
+                "The last transfer coding must be chunked, once (RFC 9112 §6.3).",
+            )),
+        }
+    }
+}
+
+/// `1*DIGIT` and nothing else: no sign, no list, no more than 64 bits (RFC 9110 §8.6).
+fn content_length(value: &str) -> Result<u64, Problem> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then(|| value.parse().ok()).flatten().ok_or_else(|| {
+        malformed("Content-Length must be one number of bytes, in digits (RFC 9110 §8.6).")
+    })
+}
+
+/// `gzip, chunked` and the like: well formed, but not done here.
+fn ends_in_one_chunked(coding: &str) -> bool {
+    let is_chunked = |coding: &str| {
+        coding
+            .trim_matches([' ', '\t'])
+            .eq_ignore_ascii_case("chunked")
+    };
+    coding.rsplit(',').next().is_some_and(is_chunked)
+        && coding.split(',').filter(|it| is_chunked(it)).count() == 1
+}
+
+/// The forms of a target (RFC 9112 §3.2): `/path`, `http://host/path`, and `*` for OPTIONS. Returns
+/// the authority, if the target names one, and the rest.
+fn split_target(target: &str, method: Method) -> Result<(Option<&str>, &str), Problem> {
+    if !target
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    {
+        return Err(malformed(
+            "The target of a request is plain ASCII without a fragment (RFC 9112 §3.2).",
+        ));
+    }
+    if target.starts_with('/') || (target == "*" && method == Method::Options) {
+        return Ok((None, target));
+    }
+    let absolute = ["http://", "https://"].iter().find_map(|&scheme| {
+        let start = target.get(..scheme.len())?;
+        start
+            .eq_ignore_ascii_case(scheme)
+            .then(|| &target[scheme.len()..])
+    });
+    let Some(rest) = absolute else {
+        return Err(malformed(
+            "The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2).",
+        ));
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    Ok((Some(authority), path))
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
+fn is_host(host: &str) -> bool {
+    let bracketed = host.starts_with('[');
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !bracketed || name.ends_with(']') => (name, port),
+        _ => (host, ""),
+    };
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let is_name = match name.strip_prefix('[') {
+        Some(rest) => rest
+            .strip_suffix(']')
+            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => !name.is_empty() && name.bytes().all(in_name),
+    };
+    is_name && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a comma-separated list of tokens holds this one, in any case (RFC 9110 §5.6.1).
+fn has_token(list: &str, token: &str) -> bool {
+    list.split(',')
+        .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+}
+
+fn text<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Problem> {
+    let value = std::str::from_utf8(field.value)
+        .map_err(|_| malformed("A field of the head is not text."))?;
+    Ok(value.trim_matches([' ', '\t']))
+}
+
+fn once<'b>(slot: &mut Option<&'b str>, value: &'b str, name: &str) -> Result<(), Problem> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(malformed(format!("{name} may be given only once."))),
+    }
+}
+
+/// httparse takes a bare LF for the end of a line; RFC 9112 §2.2 lets us refuse it, and some who
+/// stand between us and the client do not take it for one.
+fn no_bare_line_feed(head: &[u8]) -> Result<(), Problem> {
+    let bare = |&at: &usize| at == 0 || head[at - 1] != b'\r';
+    match memchr::memchr_iter(b'\n', head).find(bare) {
+        None => Ok(()),
+        Some(_) => Err(malformed("Lines end in CR and LF (RFC 9112 §2.2).")),
+    }
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+    Problem::fatal(Status::BadRequest, detail)
+}
+
+fn too_long(bytes: &[u8]) -> Problem {
+    let line_ended = bytes.trim_ascii_start().contains(&b'\n');
+    if line_ended {
+        Problem::fatal(
+            Status::FieldsTooLarge,
+            "The head of the request is too large; send fewer or shorter fields.",
+        )
+    } else {
+        Problem::fatal(
+            Status::UriTooLong,
+            "The request line is too long; shorten the target.",
+        )
+    }
+}
+
+fn refused(error: httparse::Error) -> Problem {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => Problem::fatal(
+            Status::FieldsTooLarge,
+            "The head of the request has more than 100 fields.",
+        ),
+        Error::Version => Problem::fatal(
+            Status::VersionNotSupported,
+            "Only HTTP/1.1 and HTTP/1.0 are spoken on this port.",
+        ),
+        Error::HeaderName => malformed(
+            "A field name is a token directly before its colon, and no line begins with a space (RFC 9112 §5).",
+        ),
+        Error::HeaderValue => malformed("A field value holds a control character (RFC 9110 §5.5)."),
+        Error::NewLine => {
+            malformed("Lines end in CR and LF, and a CR stands nowhere else (RFC 9112 §2.2).")
+        }
+        _ => malformed("This is no HTTP request line: METHOD TARGET HTTP/1.1 (RFC 9112 §3)."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: &str) -> Result<(Method, Framing, bool), Status> {
+        match Request::parse(head.as_bytes(), 16 * 1024) {
+            Ok(Parsed::Whole(request, length)) => {
+                assert_eq!(length, head.len());
+                Ok((request.method, request.framing, request.keep_alive))
+            }
+            Ok(Parsed::Partial) => panic!("not whole: {head:?}"),
+            Err(problem) => {
+                assert!(problem.fatal);
+                Err(problem.status)
+            }
+        }
+    }
+
+    #[test]
+    fn ambiguous_framing_is_refused() {
+        let fields = [
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            "Content-Length: 5\r\nContent-Length: 6",
+            "Content-Length: 5, 5",
+            "Content-Length: +5",
+            "Content-Length: 0x5",
+            "Content-Length: ",
+            "Content-Length: 18446744073709551616",
+            "Content-Length : 5",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: xchunked",
+            "Transfer-Encoding: chunked, chunked",
+            "Transfer-Encoding: chunked, identity",
+            "X: 1\r\n folded",
+            "X: a\rb",
+            "X: a\0b",
+            "X\0: a",
+            ": nameless",
+            "Host: again",
+            "X: 1\nContent-Length: 5",
+        ];
+        for field in fields {
+            let head = format!("POST /event HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+            assert_eq!(parse(&head), Err(Status::BadRequest), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn framing_that_is_clear_is_taken() {
+        let of = |field: &str| parse(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"));
+        assert_eq!(of("content-length: 007").unwrap().1, Framing::Length(7));
+        assert_eq!(
+            of("Transfer-encoding:\tCHUNKED ").unwrap().1,
+            Framing::Chunked
+        );
+        assert_eq!(
+            of("Transfer-Encoding: gzip, chunked"),
+            Err(Status::NotImplemented)
+        );
+        assert_eq!(of("Expect: much").unwrap_err(), Status::ExpectationFailed);
+    }
+
+    #[test]
+    fn hosts_are_checked() {
+        for host in [
+            "a",
+            "a:80",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:8080",
+            "a_b.example:",
+            "localhost",
+        ] {
+            assert!(is_host(host), "{host}");
+        }
+        for host in [
+            "", ":80", "a b", "a/b", "a@b", "[::1", "::1", "[zz]", "a:b", "a:123456", "[::1]x:1",
+        ] {
+            assert!(!is_host(host), "{host}");
+        }
+        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Status::BadRequest));
+        assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok());
+    }
+
+    #[test]
+    fn persistence_follows_the_version_and_the_connection_field() {
+        let keeps = |version: &str, field: &str| {
+            parse(&format!("GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n"))
+                .unwrap()
+                .2
+        };
+        assert!(keeps("1.1", ""));
+        assert!(!keeps("1.0", ""));
+        assert!(keeps("1.0", "Connection: Keep-Alive\r\n"));
+        assert!(!keeps("1.1", "Connection: x, CLOSE\r\n"));
+        assert!(!keeps(
+            "1.1",
+            "Connection: close\r\nConnection: keep-alive\r\n"
+        ));
+    }
+
+    #[test]
+    fn targets_come_in_three_forms() {
+        let path = |line: &str| match Request::parse(
+            format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+            999,
+        ) {
+            Ok(Parsed::Whole(request, _)) => Ok(format!(
+                "{} {} {}",
+                request.host.unwrap(),
+                request.path,
+                request.query
+            )),
+            Ok(Parsed::Partial) => panic!(),
+            Err(problem) => Err(problem.status),
+        };
+        assert_eq!(path("GET /news?a=1"), Ok("a /news a=1".into()));
+        assert_eq!(path("GET http://b:1/news?a"), Ok("b:1 /news a".into()));
+        assert_eq!(path("GET HTTP://b?a"), Ok("b / a".into()));
+        assert_eq!(path("OPTIONS *"), Ok("a * ".into()));
+        for line in [
+            "GET *",
+            "GET news",
+            "CONNECT a:80",
+            "GET ftp://a/",
+            "GET /a#b",
+            "GET http:///x",
+        ] {
+            assert_eq!(path(line), Err(Status::BadRequest), "{line}");
+        }
+    }
+
+    #[test]
+    fn other_protocols_are_told_apart() {
+        let status = |bytes: &[u8]| Request::parse(bytes, 999).unwrap_err().status;
+        assert_eq!(
+            status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            Status::VersionNotSupported
+        );
+        assert_eq!(
+            status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+            Status::BadRequest
+        );
+    }
+
+    #[test]
+    fn too_long_is_told_by_what_was_too_long() {
+        let status = |head: String| Request::parse(head.as_bytes(), 256).unwrap_err().status;
+        assert_eq!(
+            status(format!("GET /{} HTTP/1.1\r\n", "a".repeat(300))),
+            Status::UriTooLong
+        );
+        assert_eq!(
+            status(format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(300))),
+            Status::FieldsTooLarge
+        );
+        assert_eq!(
+            status(format!("GET / HTTP/1.1\r\n{}", "X:\r\n".repeat(101)) + &" ".repeat(99)),
+            Status::FieldsTooLarge
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! Frames (RFC 6455 §5.2), and the mask on them (§5.3).
+
+use super::close::{Code, Violation};
+
+/// What a frame is for (RFC 6455 §11.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Opcode {
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
+}
+
+impl Opcode {
+    fn parse(nibble: u8) -> Option<Opcode> {
+        Some(match nibble {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => return None,
+        })
+    }
+
+    /// Control frames may stand between the fragments of a message, and are short (§5.5).
+    pub fn is_control(self) -> bool {
+        self as u8 >= 8
+    }
+}
+
+/// The head of a frame from a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The last fragment of its message.
+    pub fin: bool,
+    /// What it is for.
+    pub opcode: Opcode,
+    /// Bytes of payload.
+    pub length: u64,
+    /// The masking key.
+    pub mask: Mask,
+}
+
+/// The longest payload of a control frame, in bytes (§5.5).
+pub const LONGEST_CONTROL: usize = 125;
+
+impl Header {
+    /// Reads a head from the start of `bytes`, and says how many bytes it took; `None` if it is not
+    /// whole yet. What a client may not send is a violation as soon as it can be seen.
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
+        let &[first, second, ref rest @ ..] = bytes else {
+            return Ok(None);
+        };
+        let opcode = check_first_byte(first)?;
+        let fin = first & 0x80 != 0;
+        let short = second & 0x7f;
+        if second & 0x80 == 0 {
+            return Err(Violation::protocol(
+                "Frames from a client are masked (RFC 6455 §5.1).",
+            ));
+        }
+        if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
+            return Err(Violation::protocol(
+                "A control frame is one piece of at most 125 bytes (RFC 6455 §5.5).",
+            ));
+        }
+        let Some((length, rest)) = parse_length(short, rest)? else {
+            return Ok(None);
+        };
+        let Some((mask, rest)) = rest.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        Ok(Some((
+            Header {
+                fin,
+                opcode,
+                length,
+                mask: Mask(*mask),
+            },
+            bytes.len() - rest.len(),
+        )))
+    }
+}
+
+fn check_first_byte(first: u8) -> Result<Opcode, Violation> {
+    if first & 0x70 != 0 {
+        return Err(Violation::protocol(
+            "A reserved bit is set, and no extension was agreed on (RFC 6455 §5.2).",
+        ));
+    }
+    Opcode::parse(first & 0x0f).ok_or(Violation::protocol(
+        "This opcode is reserved (RFC 6455 §5.2).",
+    ))
+}
+
+/// 7 bits, or 126 and 16 bits, or 127 and 63 bits; always the shortest that holds it (§5.2).
+fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
+    let (length, rest) = match short {
+        126 => match rest.split_first_chunk::<2>() {
+            Some((bytes, rest)) => (u64::from(u16::from_be_bytes(*bytes)), rest),
+            None => return Ok(None),
+        },
+        127 => match rest.split_first_chunk::<8>() {
+            Some((bytes, rest)) => (u64::from_be_bytes(*bytes), rest),
+            None => return Ok(None),
+        },
+        _ => return Ok(Some((u64::from(short), rest))),
+    };
+    let shortest = if short == 126 {
+        length > 125
+    } else {
+        length > 0xffff
+    };
+    if !shortest || length > i64::MAX as u64 {
+        return Err(Violation::protocol(
+            "The length of a frame is written in the fewest bytes (RFC 6455 §5.2).",
+        ));
+    }
+    Ok(Some((length, rest)))
+}
+
+/// A masking key, turned so that its first byte belongs to the next byte of payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mask(pub [u8; 4]);
+
+impl Mask {
+    /// Takes the mask off `payload`, in place. The same puts it on. The mask is turned on, for the
+    /// bytes that follow.
+    pub fn apply(&mut self, payload: &mut [u8]) {
+        // Eight bytes at a time; the compiler makes sixteen or more of it.
+        let key = u64::from(u32::from_ne_bytes(self.0));
+        let wide = key | key << 32;
+        let mut words = payload.chunks_exact_mut(8);
+        for word in &mut words {
+            let plain =
+                u64::from_ne_bytes((&*word).try_into().expect("OK because chunks are of 8")) ^ wide;
+            word.copy_from_slice(&plain.to_ne_bytes());
+        }
+        let rest = words.into_remainder();
+        for (byte, mask) in rest.iter_mut().zip(self.0.iter().cycle()) {
+            *byte ^= mask;
+        }
+        let turn = payload.len() % 4;
+        self.0.rotate_left(turn);
+    }
+}
+
+/// Appends the head of a whole, unmasked message or control frame: what a server sends (§5.1).
+pub fn write_header(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
+    let first = 0x80 | opcode as u8;
+    match length {
+        0..=125 => out.extend_from_slice(&[first, length as u8]),
+        126..=0xffff => {
+            out.extend_from_slice(&[first, 126]);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        _ => {
+            out.extend_from_slice(&[first, 127]);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+/// Appends a whole, unmasked frame.
+pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    write_header(out, opcode, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends a Close frame with a code and a reason.
+pub fn write_close(out: &mut Vec<u8>, code: Code, reason: &str) {
+    debug_assert!(
+        reason.len() + 2 <= LONGEST_CONTROL,
+        "a control frame is short: {reason}"
+    );
+    write_header(out, Opcode::Close, reason.len() + 2);
+    out.extend_from_slice(&code.0.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn masked(fin: bool, opcode: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, Opcode::Binary, payload);
+        let header = bytes.len() - payload.len();
+        bytes[0] = u8::from(fin) << 7 | opcode;
+        bytes[1] |= 0x80;
+        let mut masked = payload.to_vec();
+        Mask(key).apply(&mut masked);
+        [&bytes[..header], &key, &masked].concat()
+    }
+
+    #[test]
+    fn what_a_client_may_not_send_is_a_violation_at_once() {
+        for bytes in [
+            &[0x81, 0x05][..],                           // unmasked
+            &[0xc1, 0x80],                               // reserved bit 1
+            &[0xa1, 0x80],                               // reserved bit 2
+            &[0x91, 0x80],                               // reserved bit 3
+            &[0x83, 0x80],                               // reserved opcode
+            &[0x8b, 0x80],                               // reserved control opcode
+            &[0x09, 0x80],                               // fragmented ping
+            &[0x89, 0xfe],                               // long ping
+            &[0x82, 0xfe, 0, 125],                       // 125 in two bytes
+            &[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], // 65,535 in eight
+            &[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0],    // 2^63
+        ] {
+            assert_eq!(
+                Header::parse(bytes).unwrap_err().code,
+                Code::PROTOCOL_ERROR,
+                "{bytes:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_length_is_a_length() {
+        let bytes = [
+            0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4,
+        ];
+        let (header, used) = Header::parse(&bytes).unwrap().unwrap();
+        assert_eq!((header.length, used), (i64::MAX as u64, 14));
+    }
+
+    proptest! {
+        #[test]
+        fn a_frame_reads_as_it_was_written(
+            fin: bool,
+            opcode in prop_oneof![Just(0u8), Just(1), Just(2)],
+            length in prop_oneof![0..200usize, 65_500..65_600usize],
+            key: [u8; 4],
+        ) {
+            let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let bytes = masked(fin, opcode, &payload, key);
+            let (header, used) = Header::parse(&bytes).unwrap().unwrap();
+            prop_assert_eq!((header.fin, header.opcode as u8, header.length), (fin, opcode, length as u64));
+            for cut in 0..used {
+                prop_assert_eq!(Header::parse(&bytes[..cut]), Ok(None));
+            }
+            let (mut got, mut mask) = (bytes[used..].to_vec(), header.mask);
+            mask.apply(&mut got);
+            prop_assert_eq!(got, payload);
+        }
+
+        #[test]
+        fn a_mask_taken_off_in_pieces_is_the_same_mask(
+            payload: Vec<u8>, key: [u8; 4], cut in 0..64usize,
+        ) {
+            let (mut whole, mut pieces) = (payload.clone(), payload);
+            Mask(key).apply(&mut whole);
+            let mut mask = Mask(key);
+            let cut = cut.min(pieces.len());
+            mask.apply(&mut pieces[..cut]);
+            mask.apply(&mut pieces[cut..]);
+            prop_assert_eq!(whole, pieces);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
+            let _ = Header::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Messages out of frames (RFC 6455 §5.4, §5.6, §8.1).
+//!
+//! A message that comes in one frame and in one read is unmasked where it lies and handed out from
+//! there; nothing is kept. Only an unfinished one owns memory, and no more than has come of it.
+
+use super::close::{self, Code, Violation};
+use super::frame::{Header, Mask, Opcode};
+use std::borrow::Cow;
+
+/// What a client has said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Said<'b> {
+    /// A whole text message, which is UTF-8.
+    Text(Cow<'b, str>),
+    /// A whole binary message.
+    Binary(Cow<'b, [u8]>),
+    /// A ping, to be answered with a pong of the same payload.
+    Ping(&'b [u8]),
+    /// A pong.
+    Pong,
+    /// A Close frame, with its code if it gave one.
+    Close(Option<Code>),
+}
+
+/// Reads messages; owns nothing between two of them.
+#[derive(Debug, Default)]
+pub struct Reader {
+    unfinished: Option<Box<Unfinished>>,
+}
+
+/// A message of which some fragments, or a part of one, have come.
+#[derive(Debug)]
+struct Unfinished {
+    is_text: bool,
+    bytes: Vec<u8>,
+    /// How many of the bytes are known to be whole characters of UTF-8.
+    checked: usize,
+    /// The frame that is under way: its mask, and how much is still to come.
+    frame: Option<Rest>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    mask: Mask,
+    remaining: u64,
+    fin: bool,
+}
+
+const NOT_UTF8: Violation = Violation {
+    code: Code::INVALID_PAYLOAD,
+    reason: "A text message is UTF-8 (RFC 6455 §8.1).",
+};
+
+impl Reader {
+    /// Reads on from the start of `bytes`: how many were used, and what was said, if something was.
+    /// Nothing used and nothing said means that more bytes are needed.
+    ///
+    /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
+    /// announces it. Text that is not UTF-8 is 1007 as soon as it shows.
+    pub fn next<'b>(
+        &mut self,
+        bytes: &'b mut [u8],
+        max_message: usize,
+    ) -> Result<(usize, Option<Said<'b>>), Violation> {
+        if self
+            .unfinished
+            .as_ref()
+            .is_some_and(|message| message.frame.is_some())
+        {
+            return self.take_payload(bytes);
+        }
+        let Some((header, start)) = Header::parse(bytes)? else {
+            return Ok((0, None));
+        };
+        if header.opcode.is_control() {
+            return take_control(header, start, bytes);
+        }
+        self.check_data(&header, max_message)?;
+        let end = start as u64 + header.length;
+        if header.fin && self.unfinished.is_none() && end <= bytes.len() as u64 {
+            let end = end as usize;
+            let payload = &mut bytes[start..end];
+            { header.mask }.apply(payload);
+            return Ok((
+                end,
+                Some(said(header.opcode == Opcode::Text, Cow::Borrowed(payload))?),
+            ));
+        }
+        let message = self
+            .unfinished
+            .get_or_insert_with(|| Box::new(Unfinished::new(header.opcode)));
+        message.frame = Some(Rest {
+            mask: header.mask,
+            remaining: header.length,
+            fin: header.fin,
+        });
+        let (used, said) = self.take_payload(&mut bytes[start..])?;
+        Ok((start + used, said))
+    }
+
+    /// Whether this frame may come now, and how large the message would be with it.
+    fn check_data(&self, header: &Header, max_message: usize) -> Result<(), Violation> {
+        let so_far = match (&self.unfinished, header.opcode) {
+            (None, Opcode::Continuation) => {
+                return Err(Violation::protocol(
+                    "There is no message to continue (RFC 6455 §5.4).",
+                ));
+            }
+            (Some(message), Opcode::Continuation) => message.bytes.len(),
+            (Some(_), _) => {
+                return Err(Violation::protocol(
+                    "A message began before the last one ended (RFC 6455 §5.4).",
+                ));
+            }
+            (None, _) => 0,
+        };
+        if header.length > (max_message - so_far) as u64 {
+            return Err(Violation {
+                code: Code::TOO_BIG,
+                reason: "The message is too big; send less, or raise --max-message.",
+            });
+        }
+        Ok(())
+    }
+
+    fn take_payload<'b>(
+        &mut self,
+        bytes: &mut [u8],
+    ) -> Result<(usize, Option<Said<'b>>), Violation> {
+        let Some(message) = &mut self.unfinished else {
+            return Ok((0, None));
+        };
+        let Some(rest) = &mut message.frame else {
+            return Ok((0, None));
+        };
+        let used = bytes
+            .len()
+            .min(usize::try_from(rest.remaining).unwrap_or(usize::MAX));
+        let payload = &mut bytes[..used];
+        rest.mask.apply(payload);
+        rest.remaining -= used as u64;
+        message.bytes.extend_from_slice(payload);
+        let (frame_ended, fin) = (rest.remaining == 0, rest.fin);
+        if message.is_text {
+            message.check_text()?;
+        }
+        if !frame_ended {
+            return Ok((used, None));
+        }
+        message.frame = None;
+        if !fin {
+            return Ok((used, None));
+        }
+        let whole = self
+            .unfinished
+            .take()
+            .expect("OK because it was borrowed above");
+        Ok((used, Some(said(whole.is_text, Cow::Owned(whole.bytes))?)))
+    }
+}
+
+impl Unfinished {
+    fn new(opcode: Opcode) -> Unfinished {
+        Unfinished {
+            is_text: opcode == Opcode::Text,
+            bytes: Vec::new(),
+            checked: 0,
+            frame: None,
+        }
+    }
+
+    /// Checks what has come since the last time. A character that is only begun is left for the next
+    /// time; one that can become nothing valid is refused now.
+    fn check_text(&mut self) -> Result<(), Violation> {
+        match std::str::from_utf8(&self.bytes[self.checked..]) {
+            Ok(text) => self.checked += text.len(),
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(NOT_UTF8),
+        }
+        Ok(())
+    }
+}
+
+fn take_control<'b>(
+    header: Header,
+    start: usize,
+    bytes: &'b mut [u8],
+) -> Result<(usize, Option<Said<'b>>), Violation> {
+    // OK because a control frame has at most 125 bytes.
+    let end = start + header.length as usize;
+    let Some(payload) = bytes.get_mut(start..end) else {
+        return Ok((0, None));
+    };
+    { header.mask }.apply(payload);
+    let said = match header.opcode {
+        Opcode::Close => Said::Close(close::parse(payload)?),
+        Opcode::Ping => Said::Ping(payload),
+        _ => Said::Pong,
+    };
+    Ok((end, Some(said)))
+}
+
+fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
+    if !is_text {
+        return Ok(Said::Binary(payload));
+    }
+    let text = match payload {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes)
+            .map(Cow::Borrowed)
+            .map_err(|_| NOT_UTF8)?,
+        Cow::Owned(bytes) => String::from_utf8(bytes)
+            .map(Cow::Owned)
+            .map_err(|_| NOT_UTF8)?,
+    };
+    Ok(Said::Text(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![u8::from(fin) << 7 | opcode];
+        match payload.len() {
+            length @ 0..=125 => bytes.push(0x80 | length as u8),
+            length => {
+                bytes.push(0x80 | 126);
+                bytes.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+        }
+        let key = [7, 77, 177, 249];
+        let mut masked = payload.to_vec();
+        Mask(key).apply(&mut masked);
+        [bytes, key.to_vec(), masked].concat()
+    }
+
+    /// Reads the pieces as a connection would: what was not used is kept and goes before the next.
+    fn read(pieces: impl Iterator<Item = Vec<u8>>, max: usize) -> Result<Vec<String>, Code> {
+        let (mut reader, mut kept, mut heard) = (Reader::default(), Vec::new(), Vec::new());
+        for piece in pieces {
+            kept.extend_from_slice(&piece);
+            let mut at = 0;
+            loop {
+                let (used, said) = reader
+                    .next(&mut kept[at..], max)
+                    .map_err(|violation| violation.code)?;
+                heard.extend(said.map(|said| format!("{said:?}")));
+                at += used;
+                if used == 0 {
+                    break;
+                }
+            }
+            kept.drain(..at);
+        }
+        Ok(heard)
+    }
+
+    fn whole(frames: &[Vec<u8>]) -> Result<Vec<String>, Code> {
+        read(std::iter::once(frames.concat()), 1000)
+    }
+
+    #[test]
+    fn fragments_make_a_message_and_pings_may_stand_between() {
+        let frames = [
+            frame(false, 1, b"h"),
+            frame(true, 9, b"?"),
+            frame(false, 0, b""),
+            frame(true, 0, b"i"),
+        ];
+        assert_eq!(whole(&frames).unwrap(), ["Ping([63])", "Text(\"hi\")"]);
+    }
+
+    #[test]
+    fn fragments_out_of_order_are_a_violation() {
+        assert_eq!(whole(&[frame(true, 0, b"")]), Err(Code::PROTOCOL_ERROR));
+        assert_eq!(
+            whole(&[frame(false, 1, b""), frame(true, 1, b"")]),
+            Err(Code::PROTOCOL_ERROR)
+        );
+    }
+
+    #[test]
+    fn text_is_checked_across_fragments_and_as_soon_as_it_shows() {
+        let euro = "€".as_bytes();
+        let split = [
+            frame(false, 1, &euro[..1]),
+            frame(false, 0, &euro[1..2]),
+            frame(true, 0, &euro[2..]),
+        ];
+        assert_eq!(whole(&split).unwrap(), ["Text(\"€\")"]);
+        assert_eq!(
+            whole(&[frame(true, 1, &euro[..2])]),
+            Err(Code::INVALID_PAYLOAD)
+        );
+        let cut_short = [frame(false, 1, &euro[..2]), frame(true, 0, b"")];
+        assert_eq!(whole(&cut_short), Err(Code::INVALID_PAYLOAD));
+        // A surrogate is refused at its second byte, though the frame goes on.
+        let mut long = frame(true, 1, &[b"\xed\xa0".as_slice(), &[b'x'; 90]].concat());
+        long.truncate(8);
+        assert_eq!(
+            read(std::iter::once(long), 1000),
+            Err(Code::INVALID_PAYLOAD)
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_too_big_is_refused_by_its_head() {
+        let head = frame(true, 2, &[0; 200])[..8].to_vec();
+        assert_eq!(read(std::iter::once(head), 199), Err(Code::TOO_BIG));
+        assert_eq!(
+            whole(&[frame(false, 2, &[0; 999]), frame(true, 0, &[0; 2])]),
+            Err(Code::TOO_BIG)
+        );
+        assert!(whole(&[frame(false, 2, &[0; 999]), frame(true, 0, &[0; 1])]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn messages_read_the_same_whole_and_in_pieces(
+            texts in prop::collection::vec(".{0,200}", 1..6),
+            cut in 1..400usize,
+            piece in 1..50usize,
+        ) {
+            let frames: Vec<Vec<u8>> = texts.iter().flat_map(|text| {
+                let parts: Vec<&[u8]> = text.as_bytes().chunks(cut).collect();
+                if parts.is_empty() {
+                    return vec![frame(true, 1, b"")];
+                }
+                let last = parts.len() - 1;
+                parts.iter().enumerate()
+                    .map(|(at, part)| frame(at == last, u8::from(at == 0), part)).collect::<Vec<_>>()
+            }).collect();
+            let expected: Vec<String> = texts.iter().map(|text| format!("Text({text:?})")).collect();
+            prop_assert_eq!(whole(&frames), Ok(expected.clone()));
+            let bytes = frames.concat();
+            prop_assert_eq!(read(bytes.chunks(piece).map(<[u8]>::to_vec), 1000), Ok(expected));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, piece in 1..9usize) {
+            let _ = read(bytes.chunks(piece).map(<[u8]>::to_vec), 100);
+        }
+    }
+}
