@@ -26,10 +26,7 @@ impl Add<Duration> for Tick {
     /// Parts of a millisecond count as a whole one, so that nothing is ever early.
     fn add(self, span: Duration) -> Tick {
         let millis = span.as_nanos().div_ceil(1_000_000);
-        Tick(
-            self.0
-                .saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)),
-        )
+        Tick(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 }
 

@@ -58,11 +58,7 @@ impl Node {
     const UNARMED: Node = Node::at(0, LOOSE);
 
     const fn at(deadline: u64, place: u16) -> Node {
-        Node {
-            packed: deadline << 16 | place as u64,
-            previous: NONE,
-            next: NONE,
-        }
+        Node { packed: deadline << 16 | place as u64, previous: NONE, next: NONE }
     }
 
     fn deadline(self) -> u64 {
@@ -101,10 +97,7 @@ impl Default for Wheel {
 impl Wheel {
     /// An empty wheel at tick 0.
     pub fn new() -> Wheel {
-        let empty = Slot {
-            first: NONE,
-            earliest: u64::MAX,
-        };
+        let empty = Slot { first: NONE, earliest: u64::MAX };
         Wheel {
             elapsed: 0,
             occupied: [0; LEVELS],
@@ -198,10 +191,7 @@ impl Wheel {
         if next != NONE {
             self.nodes[next as usize].previous = key;
         }
-        self.nodes[key as usize] = Node {
-            next,
-            ..Node::at(deadline, place as u16)
-        };
+        self.nodes[key as usize] = Node { next, ..Node::at(deadline, place as u16) };
     }
 
     /// The level is that of the highest base-64 digit in which the deadline differs from now.
@@ -245,11 +235,7 @@ fn slots_reached(level: usize, before: u64, now: u64) -> u64 {
         return u64::MAX;
     }
     let count = (to - from + 1) as u32;
-    let run = if count == 64 {
-        u64::MAX
-    } else {
-        (1 << count) - 1
-    };
+    let run = if count == 64 { u64::MAX } else { (1 << count) - 1 };
     u64::rotate_left(run, (from % SLOTS as u64) as u32)
 }
 
@@ -331,13 +317,7 @@ mod tests {
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         // Spans of every level, so that each is armed on, passed and cascaded from.
-        let span = prop_oneof![
-            0..70u64,
-            0..5_000u64,
-            0..300_000u64,
-            0..20_000_000u64,
-            0..(REACH * 2)
-        ];
+        let span = prop_oneof![0..70u64, 0..5_000u64, 0..300_000u64, 0..20_000_000u64, 0..(REACH * 2)];
         let step = prop_oneof![
             4 => (0..40u32, span.clone()).prop_map(|(key, ahead)| Step::Arm(key, ahead)),
             2 => (0..40u32).prop_map(Step::Cancel),
@@ -353,12 +333,7 @@ mod tests {
 
     impl Oracle {
         fn expire(&mut self, now: u64) -> Vec<u32> {
-            let due: Vec<u32> = self
-                .0
-                .iter()
-                .filter(|&(_, &at)| at <= now)
-                .map(|(&key, _)| key)
-                .collect();
+            let due: Vec<u32> = self.0.iter().filter(|&(_, &at)| at <= now).map(|(&key, _)| key).collect();
             self.0.retain(|_, &mut at| at > now);
             due
         }

@@ -56,10 +56,7 @@ impl Cursor {
         if !canonical || !seq.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        Some(Cursor {
-            epoch: Epoch::parse(epoch)?,
-            seq: seq.parse().ok()?,
-        })
+        Some(Cursor { epoch: Epoch::parse(epoch)?, seq: seq.parse().ok()? })
     }
 
     /// Appends `EPOCH-SEQ`.
@@ -82,11 +79,7 @@ pub enum Since {
 impl Since {
     /// Reads `start` or a cursor; `None` if it is neither.
     pub fn parse(text: &str) -> Option<Since> {
-        if text == "start" {
-            Some(Since::Start)
-        } else {
-            Cursor::parse(text).map(Since::After)
-        }
+        if text == "start" { Some(Since::Start) } else { Cursor::parse(text).map(Since::After) }
     }
 }
 
@@ -97,9 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for text in [
-            "", "-", "a-", "-1", "a1", "A-1", "a-01", "a--1", "a-+1", "a-1 ", "0a-1", "a-1-1",
-        ] {
+        for text in ["", "-", "a-", "-1", "a1", "A-1", "a-01", "a--1", "a-+1", "a-1 ", "0a-1", "a-1-1"] {
             assert_eq!(Cursor::parse(text), None, "{text:?}");
         }
         assert_eq!(Cursor::parse("a-18446744073709551616"), None, "2^64");

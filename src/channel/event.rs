@@ -72,11 +72,7 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
 fn write_time(millis: u64, out: &mut Vec<u8>) {
     // OK because the clamp is the year 9999, the last that RFC 3339 and humantime can write.
     let time = UNIX_EPOCH + Duration::from_millis(millis.min(253_402_300_799_999));
-    out.extend_from_slice(
-        humantime::format_rfc3339_millis(time)
-            .to_string()
-            .as_bytes(),
-    );
+    out.extend_from_slice(humantime::format_rfc3339_millis(time).to_string().as_bytes());
 }
 
 #[cfg(test)]

@@ -39,16 +39,12 @@ impl ChannelName {
         }
         let mut bytes = [0; ChannelName::LONGEST];
         bytes[..name.len()].copy_from_slice(name.as_bytes());
-        Some(ChannelName {
-            length: name.len() as u8,
-            bytes,
-        })
+        Some(ChannelName { length: name.len() as u8, bytes })
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)])
-            .expect("OK because names are ASCII")
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).expect("OK because names are ASCII")
     }
 }
 
@@ -137,10 +133,7 @@ impl Channel {
 
     /// The cursor that stands at `seq`.
     pub fn cursor(&self, seq: u64) -> Cursor {
-        Cursor {
-            epoch: self.epoch,
-            seq,
-        }
+        Cursor { epoch: self.epoch, seq }
     }
 
     /// The number before the oldest event that is kept.
@@ -150,10 +143,7 @@ impl Channel {
 
     /// Where a reader stands who has everything that happened so far.
     pub fn from_now(&self) -> Place {
-        Place {
-            heard: self.last,
-            missed: false,
-        }
+        Place { heard: self.last, missed: false }
     }
 
     /// Where a reader stands who asks to go on from `since`. A cursor of another epoch, from before
@@ -161,20 +151,11 @@ impl Channel {
     pub fn from(&self, since: Since) -> Place {
         let kept = self.before_kept()..=self.last;
         match since {
-            Since::Start => Place {
-                heard: self.before_kept(),
-                missed: false,
-            },
+            Since::Start => Place { heard: self.before_kept(), missed: false },
             Since::After(cursor) if cursor.epoch == self.epoch && kept.contains(&cursor.seq) => {
-                Place {
-                    heard: cursor.seq,
-                    missed: false,
-                }
+                Place { heard: cursor.seq, missed: false }
             }
-            Since::After(_) => Place {
-                heard: self.before_kept(),
-                missed: true,
-            },
+            Since::After(_) => Place { heard: self.before_kept(), missed: true },
         }
     }
 
@@ -183,9 +164,7 @@ impl Channel {
     pub fn after(&self, heard: u64) -> impl Iterator<Item = (Cursor, &Event)> {
         let first = heard.max(self.before_kept());
         let skip = (first - self.before_kept()) as usize;
-        (first + 1..)
-            .map(|seq| self.cursor(seq))
-            .zip(self.events.iter().skip(skip))
+        (first + 1..).map(|seq| self.cursor(seq)).zip(self.events.iter().skip(skip))
     }
 
     /// Whether the event after number `heard` is still kept, or has yet to come.
@@ -267,11 +246,7 @@ impl Channels {
     }
 
     /// The channel of that name; made if there is none.
-    pub fn open(
-        &mut self,
-        name: &ChannelName,
-        settings: &Settings,
-    ) -> Result<ChannelId, TooManyChannels> {
+    pub fn open(&mut self, name: &ChannelName, settings: &Settings) -> Result<ChannelId, TooManyChannels> {
         if let Some(&id) = self.ids.get(name.as_str()) {
             return Ok(id);
         }
@@ -297,6 +272,11 @@ impl Channels {
     /// How many channels there are.
     pub fn count(&self) -> usize {
         self.list.len()
+    }
+
+    /// How many seats are taken in all channels.
+    pub fn seats(&self) -> usize {
+        self.list.iter().map(|channel| channel.subscribers.len()).sum()
     }
 
     /// How many events were published in all.
@@ -365,82 +345,30 @@ mod tests {
         publish(&mut channels, id, &settings, 5);
         let channel = channels.get(id);
         let place = channel.from(Since::After(channel.cursor(2)));
-        assert_eq!(
-            place,
-            Place {
-                heard: 2,
-                missed: false
-            }
-        );
+        assert_eq!(place, Place { heard: 2, missed: false });
         let later: Vec<u64> = channel.after(place.heard).map(|(id, _)| id.seq).collect();
         assert_eq!(later, [3, 4, 5]);
     }
 
     #[test]
     fn a_cursor_from_before_what_is_kept_has_missed_something() {
-        let settings = Settings {
-            history: 3,
-            ..Settings::default()
-        };
+        let settings = Settings { history: 3, ..Settings::default() };
         let (mut channels, id) = lobby(&settings);
         publish(&mut channels, id, &settings, 5);
         let channel = channels.get(id);
         let after = |seq| channel.from(Since::After(channel.cursor(seq)));
-        assert_eq!(
-            after(1),
-            Place {
-                heard: 2,
-                missed: true
-            }
-        );
-        assert_eq!(
-            after(2),
-            Place {
-                heard: 2,
-                missed: false
-            }
-        );
-        assert_eq!(
-            after(5),
-            Place {
-                heard: 5,
-                missed: false
-            }
-        );
-        assert_eq!(
-            after(6),
-            Place {
-                heard: 2,
-                missed: true
-            },
-            "ahead of its channel"
-        );
-        let foreign = Cursor {
-            epoch: Epoch::draw(2),
-            seq: 4,
-        };
-        assert_eq!(
-            channel.from(Since::After(foreign)),
-            Place {
-                heard: 2,
-                missed: true
-            }
-        );
-        assert_eq!(
-            channel.from(Since::Start),
-            Place {
-                heard: 2,
-                missed: false
-            }
-        );
+        assert_eq!(after(1), Place { heard: 2, missed: true });
+        assert_eq!(after(2), Place { heard: 2, missed: false });
+        assert_eq!(after(5), Place { heard: 5, missed: false });
+        assert_eq!(after(6), Place { heard: 2, missed: true }, "ahead of its channel");
+        let foreign = Cursor { epoch: Epoch::draw(2), seq: 4 };
+        assert_eq!(channel.from(Since::After(foreign)), Place { heard: 2, missed: true });
+        assert_eq!(channel.from(Since::Start), Place { heard: 2, missed: false });
     }
 
     #[test]
     fn a_burst_beyond_the_limits_is_kept_until_it_was_told() {
-        let settings = Settings {
-            history: 2,
-            ..Settings::default()
-        };
+        let settings = Settings { history: 2, ..Settings::default() };
         let (mut channels, id) = lobby(&settings);
         for _ in 0..5 {
             channels.publish(id, Data::Text("x".into()), 0);
@@ -454,24 +382,14 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_when_the_bytes_are_too_many() {
-        let settings = Settings {
-            history_bytes: 10,
-            ..Settings::default()
-        };
+        let settings = Settings { history_bytes: 10, ..Settings::default() };
         let (mut channels, id) = lobby(&settings);
         for length in [4, 4, 4] {
             channels.publish(id, Data::Text("x".repeat(length).into()), 0);
         }
         channels.next_ringing();
         channels.told(id, &settings);
-        assert_eq!(
-            channels
-                .get(id)
-                .after(0)
-                .map(|(id, _)| id.seq)
-                .collect::<Vec<_>>(),
-            [2, 3]
-        );
+        assert_eq!(channels.get(id).after(0).map(|(id, _)| id.seq).collect::<Vec<_>>(), [2, 3]);
     }
 
     #[test]

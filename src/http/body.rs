@@ -80,26 +80,14 @@ impl Body {
         max_body: usize,
         max_around: usize,
     ) -> Result<Option<Body>, Problem> {
-        let limits = Limits {
-            body: max_body as u64,
-            around: max_around,
-        };
+        let limits = Limits { body: max_body as u64, around: max_around };
         let state = match framing {
             Framing::None | Framing::Length(0) => return Ok(None),
             Framing::Length(length) if length > limits.body => return Err(too_large()),
             Framing::Length(length) => State::Length { remaining: length },
-            Framing::Chunked => State::Chunks {
-                place: Chunk::Size { size: 0, digits: 0 },
-                around: 0,
-            },
+            Framing::Chunked => State::Chunks { place: Chunk::Size { size: 0, digits: 0 }, around: 0 },
         };
-        Ok(Some(Body {
-            content: Vec::new(),
-            received: 0,
-            keep,
-            state,
-            limits,
-        }))
+        Ok(Some(Body { content: Vec::new(), received: 0, keep, state, limits }))
     }
 
     /// Whether the last byte has come.
@@ -114,9 +102,7 @@ impl Body {
         match &mut self.state {
             State::Whole => Ok(0),
             State::Length { remaining } => {
-                let used = bytes
-                    .len()
-                    .min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                let used = bytes.len().min(usize::try_from(*remaining).unwrap_or(usize::MAX));
                 *remaining -= used as u64;
                 if *remaining == 0 {
                     self.state = State::Whole;
@@ -135,8 +121,7 @@ impl Body {
                 break;
             };
             if let Chunk::Data { remaining } = place {
-                let run =
-                    (bytes.len() - used).min(usize::try_from(*remaining).unwrap_or(usize::MAX));
+                let run = (bytes.len() - used).min(usize::try_from(*remaining).unwrap_or(usize::MAX));
                 *remaining -= run as u64;
                 if *remaining == 0 {
                     *place = Chunk::DataCr;
@@ -145,13 +130,11 @@ impl Body {
                 used += run;
                 continue;
             }
-            if matches!(
-                place,
-                Chunk::Extension { .. } | Chunk::TrailerName | Chunk::TrailerValue
-            ) {
+            if matches!(place, Chunk::Extension { .. } | Chunk::TrailerName | Chunk::TrailerValue) {
                 *around += 1;
                 if *around > self.limits.around {
-                    let detail = "The chunk extensions or trailers of the body are too large; leave them out.";
+                    let detail =
+                        "The chunk extensions or trailers of the body are too large; leave them out.";
                     return Err(Problem::fatal(Status::FieldsTooLarge, detail));
                 }
             }
@@ -184,15 +167,10 @@ impl Chunk {
             (Chunk::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 // Sixteen digits are 64 bits; leading zeros count, or they could go on for ever.
                 let digit = u64::from(char::from(byte).to_digit(16)?);
-                Chunk::Size {
-                    size: (digits < 16).then_some(size << 4 | digit)?,
-                    digits: digits + 1,
-                }
+                Chunk::Size { size: (digits < 16).then_some(size << 4 | digit)?, digits: digits + 1 }
             }
             (Chunk::Size { digits: 0, .. }, _) => return None,
-            (Chunk::Size { size, .. } | Chunk::Extension { size }, b'\r') => {
-                Chunk::SizeEnd { size }
-            }
+            (Chunk::Size { size, .. } | Chunk::Extension { size }, b'\r') => Chunk::SizeEnd { size },
             (Chunk::Size { size, .. }, b';' | b' ' | b'\t') => Chunk::Extension { size },
             (Chunk::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => Chunk::Extension { size },
             (Chunk::SizeEnd { size: 0 }, b'\n') => Chunk::TrailerStart,
@@ -218,10 +196,7 @@ fn is_token(byte: u8) -> bool {
 }
 
 fn too_large() -> Problem {
-    Problem::fatal(
-        Status::ContentTooLarge,
-        "The body is too large; send less, or raise --max-body.",
-    )
+    Problem::fatal(Status::ContentTooLarge, "The body is too large; send less, or raise --max-body.")
 }
 
 fn bad_chunk(place: Chunk) -> Problem {
@@ -243,16 +218,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunked(max_body: usize) -> Body {
-        Body::begin(Framing::Chunked, true, max_body, 64)
-            .unwrap()
-            .unwrap()
+        Body::begin(Framing::Chunked, true, max_body, 64).unwrap().unwrap()
     }
 
     /// Feeds the pieces and returns the content, and what was left over.
-    fn read<'b>(
-        body: &mut Body,
-        pieces: impl Iterator<Item = &'b [u8]>,
-    ) -> Result<(Vec<u8>, usize), Status> {
+    fn read<'b>(body: &mut Body, pieces: impl Iterator<Item = &'b [u8]>) -> Result<(Vec<u8>, usize), Status> {
         let mut left = 0;
         for piece in pieces {
             let used = body.take(piece).map_err(|problem| problem.status)?;
@@ -265,10 +235,7 @@ mod tests {
     fn chunks_extensions_and_trailers_are_understood() {
         let bytes = b"5;a=b\r\nhello\r\n6 ;c=\"d\"\r\n world\r\n000\r\nX: y\r\nZ:\r\n\r\nGET";
         let mut body = chunked(100);
-        assert_eq!(
-            read(&mut body, std::iter::once(&bytes[..])),
-            Ok((b"hello world".to_vec(), 3))
-        );
+        assert_eq!(read(&mut body, std::iter::once(&bytes[..])), Ok((b"hello world".to_vec(), 3)));
         assert!(body.is_whole());
     }
 
@@ -303,22 +270,12 @@ mod tests {
 
     #[test]
     fn too_much_is_refused_in_either_place() {
-        let status =
-            |bytes: &str| read(&mut chunked(4), std::iter::once(bytes.as_bytes())).unwrap_err();
+        let status = |bytes: &str| read(&mut chunked(4), std::iter::once(bytes.as_bytes())).unwrap_err();
         assert_eq!(status("5\r\nhello"), Status::ContentTooLarge);
         assert_eq!(status("3\r\nabc\r\n2\r\nde"), Status::ContentTooLarge);
-        assert_eq!(
-            status(&format!("1;{}", "x".repeat(99))),
-            Status::FieldsTooLarge
-        );
-        assert_eq!(
-            status(&"1;xxxxxx\r\na\r\n".repeat(99)),
-            Status::ContentTooLarge
-        );
-        assert_eq!(
-            status(&format!("0\r\n{}", "a:b\r\n".repeat(99))),
-            Status::FieldsTooLarge
-        );
+        assert_eq!(status(&format!("1;{}", "x".repeat(99))), Status::FieldsTooLarge);
+        assert_eq!(status(&"1;xxxxxx\r\na\r\n".repeat(99)), Status::ContentTooLarge);
+        assert_eq!(status(&format!("0\r\n{}", "a:b\r\n".repeat(99))), Status::FieldsTooLarge);
         let announced = Body::begin(Framing::Length(5), true, 4, 64).unwrap_err();
         assert_eq!(announced.status, Status::ContentTooLarge);
     }

@@ -11,10 +11,7 @@ pub struct DateCache {
 
 impl Default for DateCache {
     fn default() -> DateCache {
-        DateCache {
-            second: u64::MAX,
-            text: String::new(),
-        }
+        DateCache { second: u64::MAX, text: String::new() }
     }
 }
 

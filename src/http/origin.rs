@@ -32,9 +32,7 @@ impl Cors {
         match allowed {
             AllowOrigin::Any => Cors::Any,
             AllowOrigin::Listed(list) => {
-                let place = list
-                    .iter()
-                    .position(|listed| listed.eq_ignore_ascii_case(origin));
+                let place = list.iter().position(|listed| listed.eq_ignore_ascii_case(origin));
                 place.map_or(Cors::Foreign, |place| Cors::Listed(place as u8))
             }
         }
@@ -58,11 +56,7 @@ fn is_same(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
     };
-    let default_port = if scheme.eq_ignore_ascii_case("https") {
-        "443"
-    } else {
-        "80"
-    };
+    let default_port = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
     let (name, port) = split_port(authority);
     let (our_name, our_port) = split_port(host);
     let same_port = match (port, our_port) {
@@ -71,16 +65,12 @@ fn is_same(origin: &str, host: &str) -> bool {
         (Some(port), None) | (None, Some(port)) => port == default_port,
         (None, None) => true,
     };
-    same_port
-        && (name.eq_ignore_ascii_case(our_name)
-            || is_this_machine(name) && is_this_machine(our_name))
+    same_port && (name.eq_ignore_ascii_case(our_name) || is_this_machine(name) && is_this_machine(our_name))
 }
 
 fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        Some((name, port))
-            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
             (name, Some(port))
         }
         Some((name, "")) => (name, None),

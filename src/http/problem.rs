@@ -72,12 +72,7 @@ pub struct Problem {
 impl Problem {
     /// A problem after which the connection goes on.
     pub fn new(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem {
-            status,
-            detail: detail.into(),
-            fields: &[],
-            fatal: false,
-        }
+        Problem { status, detail: detail.into(), fields: &[], fatal: false }
     }
 
     /// 400, and the connection goes on: the request was understood, its content is wrong.
@@ -87,10 +82,7 @@ impl Problem {
 
     /// A problem after which the connection closes.
     pub fn fatal(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem {
-            fatal: true,
-            ..Problem::new(status, detail)
-        }
+        Problem { fatal: true, ..Problem::new(status, detail) }
     }
 
     /// The same with further fields in its head.
@@ -102,8 +94,7 @@ impl Problem {
     pub fn json(&self) -> Vec<u8> {
         let (status, title) = (self.status.code(), self.status.reason());
         let mut body =
-            format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"#)
-                .into_bytes();
+            format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"#).into_bytes();
         write_json_string(&self.detail, &mut body);
         body.extend_from_slice(b"}\n");
         body

@@ -17,9 +17,7 @@ pub fn parameter<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>,
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => decode(value, name).map(Some),
-        _ => Err(Problem::bad(format!(
-            "The parameter {name} may be given only once."
-        ))),
+        _ => Err(Problem::bad(format!("The parameter {name} may be given only once."))),
     }
 }
 
@@ -27,11 +25,7 @@ fn decode<'q>(value: &'q str, name: &str) -> Result<Cow<'q, str>, Problem> {
     if !value.contains(['%', '+']) {
         return Ok(Cow::Borrowed(value));
     }
-    let wrong = || {
-        Problem::bad(format!(
-            "The parameter {name} is not percent-encoded UTF-8."
-        ))
-    };
+    let wrong = || Problem::bad(format!("The parameter {name} is not percent-encoded UTF-8."));
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {
@@ -45,9 +39,7 @@ fn decode<'q>(value: &'q str, name: &str) -> Result<Cow<'q, str>, Problem> {
             plain => plain,
         });
     }
-    String::from_utf8(bytes)
-        .map(Cow::Owned)
-        .map_err(|_| wrong())
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -57,10 +49,7 @@ mod tests {
     #[test]
     fn parameters_are_found_and_decoded() {
         let of = |query, name| parameter(query, name).unwrap().map(Cow::into_owned);
-        assert_eq!(
-            of("a=1&channel=caf%C3%A9+x", "channel").as_deref(),
-            Some("café x")
-        );
+        assert_eq!(of("a=1&channel=caf%C3%A9+x", "channel").as_deref(), Some("café x"));
         assert_eq!(of("since", "since").as_deref(), Some(""));
         assert_eq!(of("sincere=1", "since"), None);
     }

@@ -99,11 +99,7 @@ impl<'b> Request<'b> {
 
     fn from_line(head: &httparse::Request<'_, 'b>) -> Result<Request<'b>, Problem> {
         // OK because a whole head has all three.
-        let (method, target, minor) = (
-            head.method.unwrap(),
-            head.path.unwrap(),
-            head.version.unwrap(),
-        );
+        let (method, target, minor) = (head.method.unwrap(), head.path.unwrap(), head.version.unwrap());
         let method = match method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
@@ -112,9 +108,7 @@ impl<'b> Request<'b> {
             _ => Method::Other,
         };
         let (authority, path_and_query) = split_target(target, method)?;
-        let (path, query) = path_and_query
-            .split_once('?')
-            .unwrap_or((path_and_query, ""));
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         Ok(Request {
             method,
             path: if path.is_empty() { "/" } else { path },
@@ -157,24 +151,14 @@ impl<'b> Request<'b> {
             7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(field)?, "websocket"),
             10 if is("Connection") => self.take_connection(text(field)?),
             12 if is("Content-Type") => once(&mut self.content_type, text(field)?, "Content-Type")?,
-            13 if is("Last-Event-ID") => {
-                once(&mut self.last_event_id, text(field)?, "Last-Event-ID")?
-            }
-            14 if is("Content-Length") => {
-                once(&mut framing.length, text(field)?, "Content-Length")?
-            }
-            17 if is("Transfer-Encoding") => {
-                once(&mut framing.coding, text(field)?, "Transfer-Encoding")?
-            }
+            13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(field)?, "Last-Event-ID")?,
+            14 if is("Content-Length") => once(&mut framing.length, text(field)?, "Content-Length")?,
+            17 if is("Transfer-Encoding") => once(&mut framing.coding, text(field)?, "Transfer-Encoding")?,
             17 if is("Sec-WebSocket-Key") => {
                 once(&mut self.websocket_key, text(field)?, "Sec-WebSocket-Key")?
             }
             21 if is("Sec-WebSocket-Version") => {
-                once(
-                    &mut self.websocket_version,
-                    text(field)?,
-                    "Sec-WebSocket-Version",
-                )?;
+                once(&mut self.websocket_version, text(field)?, "Sec-WebSocket-Version")?;
             }
             29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(field)?),
             _ => {}
@@ -205,12 +189,12 @@ impl<'b> Request<'b> {
     /// RFC 9112 §3.2: HTTP/1.1 needs a Host, and it must be one.
     fn check_host(&self) -> Result<(), Problem> {
         match self.host {
-            None if self.is_1_1 => Err(malformed(
-                "A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).",
-            )),
-            Some(host) if !is_host(host) => Err(malformed(
-                "Host must be a name or an address, and perhaps a port.",
-            )),
+            None if self.is_1_1 => {
+                Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2)."))
+            }
+            Some(host) if !is_host(host) => {
+                Err(malformed("Host must be a name or an address, and perhaps a port."))
+            }
             _ => Ok(()),
         }
     }
@@ -229,21 +213,21 @@ impl FramingFields<'_> {
     fn settle(&self, is_1_1: bool) -> Result<Framing, Problem> {
         match (self.length, self.coding) {
             (None, None) => Ok(Framing::None),
-            (Some(_), Some(_)) => Err(malformed(
-                "Content-Length and Transfer-Encoding may not come together (RFC 9112 §6.3).",
-            )),
+            (Some(_), Some(_)) => {
+                Err(malformed("Content-Length and Transfer-Encoding may not come together (RFC 9112 §6.3)."))
+            }
             (Some(length), None) => content_length(length).map(Framing::Length),
-            (None, Some(_)) if !is_1_1 => Err(malformed(
-                "HTTP/1.0 knows no Transfer-Encoding (RFC 9112 §6.1).",
-            )),
+            (None, Some(_)) if !is_1_1 => {
+                Err(malformed("HTTP/1.0 knows no Transfer-Encoding (RFC 9112 §6.1)."))
+            }
             (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
             (None, Some(coding)) if ends_in_one_chunked(coding) => {
                 let detail = "The only transfer coding understood here is chunked.";
                 Err(Problem::fatal(Status::NotImplemented, detail))
             }
-            (None, Some(_)) => Err(malformed(
-                "The last transfer coding must be chunked, once (RFC 9112 §6.3).",
-            )),
+            (None, Some(_)) => {
+                Err(malformed("The last transfer coding must be chunked, once (RFC 9112 §6.3)."))
+            }
         }
     }
 }
@@ -251,18 +235,15 @@ impl FramingFields<'_> {
 /// `1*DIGIT` and nothing else: no sign, no list, no more than 64 bits (RFC 9110 §8.6).
 fn content_length(value: &str) -> Result<u64, Problem> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| value.parse().ok()).flatten().ok_or_else(|| {
-        malformed("Content-Length must be one number of bytes, in digits (RFC 9110 §8.6).")
-    })
+    digits
+        .then(|| value.parse().ok())
+        .flatten()
+        .ok_or_else(|| malformed("Content-Length must be one number of bytes, in digits (RFC 9110 §8.6)."))
 }
 
 /// `gzip, chunked` and the like: well formed, but not done here.
 fn ends_in_one_chunked(coding: &str) -> bool {
-    let is_chunked = |coding: &str| {
-        coding
-            .trim_matches([' ', '\t'])
-            .eq_ignore_ascii_case("chunked")
-    };
+    let is_chunked = |coding: &str| coding.trim_matches([' ', '\t']).eq_ignore_ascii_case("chunked");
     coding.rsplit(',').next().is_some_and(is_chunked)
         && coding.split(',').filter(|it| is_chunked(it)).count() == 1
 }
@@ -270,27 +251,18 @@ fn ends_in_one_chunked(coding: &str) -> bool {
 /// The forms of a target (RFC 9112 §3.2): `/path`, `http://host/path`, and `*` for OPTIONS. Returns
 /// the authority, if the target names one, and the rest.
 fn split_target(target: &str, method: Method) -> Result<(Option<&str>, &str), Problem> {
-    if !target
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        return Err(malformed(
-            "The target of a request is plain ASCII without a fragment (RFC 9112 §3.2).",
-        ));
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(malformed("The target of a request is plain ASCII without a fragment (RFC 9112 §3.2)."));
     }
     if target.starts_with('/') || (target == "*" && method == Method::Options) {
         return Ok((None, target));
     }
     let absolute = ["http://", "https://"].iter().find_map(|&scheme| {
         let start = target.get(..scheme.len())?;
-        start
-            .eq_ignore_ascii_case(scheme)
-            .then(|| &target[scheme.len()..])
+        start.eq_ignore_ascii_case(scheme).then(|| &target[scheme.len()..])
     });
     let Some(rest) = absolute else {
-        return Err(malformed(
-            "The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2).",
-        ));
+        return Err(malformed("The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2)."));
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     Ok((Some(authority), path))
@@ -305,9 +277,9 @@ fn is_host(host: &str) -> bool {
     };
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
     let is_name = match name.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        Some(rest) => {
+            rest.strip_suffix(']').is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+        }
         None => !name.is_empty() && name.bytes().all(in_name),
     };
     is_name && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
@@ -315,13 +287,12 @@ fn is_host(host: &str) -> bool {
 
 /// Whether a comma-separated list of tokens holds this one, in any case (RFC 9110 §5.6.1).
 fn has_token(list: &str, token: &str) -> bool {
-    list.split(',')
-        .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+    list.split(',').any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
 }
 
 fn text<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Problem> {
-    let value = std::str::from_utf8(field.value)
-        .map_err(|_| malformed("A field of the head is not text."))?;
+    let value =
+        std::str::from_utf8(field.value).map_err(|_| malformed("A field of the head is not text."))?;
     Ok(value.trim_matches([' ', '\t']))
 }
 
@@ -354,31 +325,24 @@ fn too_long(bytes: &[u8]) -> Problem {
             "The head of the request is too large; send fewer or shorter fields.",
         )
     } else {
-        Problem::fatal(
-            Status::UriTooLong,
-            "The request line is too long; shorten the target.",
-        )
+        Problem::fatal(Status::UriTooLong, "The request line is too long; shorten the target.")
     }
 }
 
 fn refused(error: httparse::Error) -> Problem {
     use httparse::Error;
     match error {
-        Error::TooManyHeaders => Problem::fatal(
-            Status::FieldsTooLarge,
-            "The head of the request has more than 100 fields.",
-        ),
-        Error::Version => Problem::fatal(
-            Status::VersionNotSupported,
-            "Only HTTP/1.1 and HTTP/1.0 are spoken on this port.",
-        ),
+        Error::TooManyHeaders => {
+            Problem::fatal(Status::FieldsTooLarge, "The head of the request has more than 100 fields.")
+        }
+        Error::Version => {
+            Problem::fatal(Status::VersionNotSupported, "Only HTTP/1.1 and HTTP/1.0 are spoken on this port.")
+        }
         Error::HeaderName => malformed(
             "A field name is a token directly before its colon, and no line begins with a space (RFC 9112 §5).",
         ),
         Error::HeaderValue => malformed("A field value holds a control character (RFC 9110 §5.5)."),
-        Error::NewLine => {
-            malformed("Lines end in CR and LF, and a CR stands nowhere else (RFC 9112 §2.2).")
-        }
+        Error::NewLine => malformed("Lines end in CR and LF, and a CR stands nowhere else (RFC 9112 §2.2)."),
         _ => malformed("This is no HTTP request line: METHOD TARGET HTTP/1.1 (RFC 9112 §3)."),
     }
 }
@@ -434,33 +398,17 @@ mod tests {
     fn framing_that_is_clear_is_taken() {
         let of = |field: &str| parse(&format!("POST / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"));
         assert_eq!(of("content-length: 007").unwrap().1, Framing::Length(7));
-        assert_eq!(
-            of("Transfer-encoding:\tCHUNKED ").unwrap().1,
-            Framing::Chunked
-        );
-        assert_eq!(
-            of("Transfer-Encoding: gzip, chunked"),
-            Err(Status::NotImplemented)
-        );
+        assert_eq!(of("Transfer-encoding:\tCHUNKED ").unwrap().1, Framing::Chunked);
+        assert_eq!(of("Transfer-Encoding: gzip, chunked"), Err(Status::NotImplemented));
         assert_eq!(of("Expect: much").unwrap_err(), Status::ExpectationFailed);
     }
 
     #[test]
     fn hosts_are_checked() {
-        for host in [
-            "a",
-            "a:80",
-            "127.0.0.1:8080",
-            "[::1]",
-            "[::1]:8080",
-            "a_b.example:",
-            "localhost",
-        ] {
+        for host in ["a", "a:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "a_b.example:", "localhost"] {
             assert!(is_host(host), "{host}");
         }
-        for host in [
-            "", ":80", "a b", "a/b", "a@b", "[::1", "::1", "[zz]", "a:b", "a:123456", "[::1]x:1",
-        ] {
+        for host in ["", ":80", "a b", "a/b", "a@b", "[::1", "::1", "[zz]", "a:b", "a:123456", "[::1]x:1"] {
             assert!(!is_host(host), "{host}");
         }
         assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Status::BadRequest));
@@ -470,18 +418,13 @@ mod tests {
     #[test]
     fn persistence_follows_the_version_and_the_connection_field() {
         let keeps = |version: &str, field: &str| {
-            parse(&format!("GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n"))
-                .unwrap()
-                .2
+            parse(&format!("GET / HTTP/{version}\r\nHost: a\r\n{field}\r\n")).unwrap().2
         };
         assert!(keeps("1.1", ""));
         assert!(!keeps("1.0", ""));
         assert!(keeps("1.0", "Connection: Keep-Alive\r\n"));
         assert!(!keeps("1.1", "Connection: x, CLOSE\r\n"));
-        assert!(!keeps(
-            "1.1",
-            "Connection: close\r\nConnection: keep-alive\r\n"
-        ));
+        assert!(!keeps("1.1", "Connection: close\r\nConnection: keep-alive\r\n"));
     }
 
     #[test]
@@ -490,12 +433,9 @@ mod tests {
             format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
             999,
         ) {
-            Ok(Parsed::Whole(request, _)) => Ok(format!(
-                "{} {} {}",
-                request.host.unwrap(),
-                request.path,
-                request.query
-            )),
+            Ok(Parsed::Whole(request, _)) => {
+                Ok(format!("{} {} {}", request.host.unwrap(), request.path, request.query))
+            }
             Ok(Parsed::Partial) => panic!(),
             Err(problem) => Err(problem.status),
         };
@@ -503,14 +443,7 @@ mod tests {
         assert_eq!(path("GET http://b:1/news?a"), Ok("b:1 /news a".into()));
         assert_eq!(path("GET HTTP://b?a"), Ok("b / a".into()));
         assert_eq!(path("OPTIONS *"), Ok("a * ".into()));
-        for line in [
-            "GET *",
-            "GET news",
-            "CONNECT a:80",
-            "GET ftp://a/",
-            "GET /a#b",
-            "GET http:///x",
-        ] {
+        for line in ["GET *", "GET news", "CONNECT a:80", "GET ftp://a/", "GET /a#b", "GET http:///x"] {
             assert_eq!(path(line), Err(Status::BadRequest), "{line}");
         }
     }
@@ -518,27 +451,15 @@ mod tests {
     #[test]
     fn other_protocols_are_told_apart() {
         let status = |bytes: &[u8]| Request::parse(bytes, 999).unwrap_err().status;
-        assert_eq!(
-            status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-            Status::VersionNotSupported
-        );
-        assert_eq!(
-            status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
-            Status::BadRequest
-        );
+        assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Status::VersionNotSupported);
+        assert_eq!(status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), Status::BadRequest);
     }
 
     #[test]
     fn too_long_is_told_by_what_was_too_long() {
         let status = |head: String| Request::parse(head.as_bytes(), 256).unwrap_err().status;
-        assert_eq!(
-            status(format!("GET /{} HTTP/1.1\r\n", "a".repeat(300))),
-            Status::UriTooLong
-        );
-        assert_eq!(
-            status(format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(300))),
-            Status::FieldsTooLarge
-        );
+        assert_eq!(status(format!("GET /{} HTTP/1.1\r\n", "a".repeat(300))), Status::UriTooLong);
+        assert_eq!(status(format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(300))), Status::FieldsTooLarge);
         assert_eq!(
             status(format!("GET / HTTP/1.1\r\n{}", "X:\r\n".repeat(101)) + &" ".repeat(99)),
             Status::FieldsTooLarge

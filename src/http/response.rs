@@ -22,13 +22,8 @@ pub struct Manner {
 
 impl Manner {
     /// For what could not be understood: an error and the end.
-    pub const BROKEN: Manner = Manner {
-        is_1_1: true,
-        keep_alive: false,
-        head_only: false,
-        cors: Cors::Own,
-        path: Path::Other,
-    };
+    pub const BROKEN: Manner =
+        Manner { is_1_1: true, keep_alive: false, head_only: false, cors: Cors::Own, path: Path::Other };
 }
 
 /// The content of an answer.
@@ -59,11 +54,7 @@ pub fn write(
     put(date);
     // An answer of 101 has its own Connection field.
     if status != Status::SwitchingProtocols {
-        put(if manner.keep_alive {
-            "\r\nConnection: keep-alive"
-        } else {
-            "\r\nConnection: close"
-        });
+        put(if manner.keep_alive { "\r\nConnection: keep-alive" } else { "\r\nConnection: close" });
     }
     put("\r\nX-Content-Type-Options: nosniff");
     if let Some(origin) = origin {
@@ -135,15 +126,7 @@ mod tests {
     fn a_head_without_content_ends_in_an_empty_line() {
         let mut out = Vec::new();
         let fields = [("Allow", "GET")];
-        write(
-            &mut out,
-            &Manner::BROKEN,
-            Status::NoContent,
-            "D",
-            Some("http://a"),
-            &fields,
-            Content::Empty,
-        );
+        write(&mut out, &Manner::BROKEN, Status::NoContent, "D", Some("http://a"), &fields, Content::Empty);
         let expected = "HTTP/1.1 204 No Content\r\nDate: D\r\nConnection: close\r\n\
              X-Content-Type-Options: nosniff\r\nVary: Origin\r\nAccess-Control-Allow-Origin: http://a\r\n\
              Allow: GET\r\n\r\n";

@@ -34,6 +34,8 @@ pub enum Route {
     Options(&'static str, bool),
     /// A file of the page.
     Page(&'static Asset, Browser),
+    /// `GET /healthz`: whether the server is going away.
+    Health,
     /// Something that only the server itself can tell.
     Report(Report),
 }
@@ -41,8 +43,6 @@ pub enum Route {
 /// What only the server itself can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// `GET /healthz`.
-    Health,
     /// `GET /metrics`.
     Metrics,
 }
@@ -144,61 +144,38 @@ pub fn route(request: &Request<'_>, settings: &Settings) -> (Manner, Result<Rout
     (manner, choose(request, path, &manner, settings))
 }
 
-fn choose(
-    request: &Request<'_>,
-    path: Path,
-    manner: &Manner,
-    settings: &Settings,
-) -> Result<Route, Problem> {
+fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
     check_method(request.method, path)?;
     if request.method == Method::Options {
-        return Ok(Route::Options(
-            path.allow(),
-            request.preflight_method.is_some(),
-        ));
+        return Ok(Route::Options(path.allow(), request.preflight_method.is_some()));
     }
     let query = request.query;
     let glimpse = |whole: Route, media_type| {
-        if manner.head_only {
-            Route::Glimpse(media_type)
-        } else {
-            whole
-        }
+        if manner.head_only { Route::Glimpse(media_type) } else { whole }
     };
     match path {
         Path::News => Ok(glimpse(Route::ShortPoll(ask(query, None)?), JSON)),
         Path::Poll => {
             let hold = hold(query, settings)?;
-            Ok(glimpse(
-                Route::LongPoll(ask(query, None)?, hold, browser(request, true)?),
-                JSON,
-            ))
+            Ok(glimpse(Route::LongPoll(ask(query, None)?, hold, browser(request, true)?), JSON))
         }
         Path::Connect => {
             let last_event_id = request.last_event_id.filter(|id| !id.is_empty());
-            Ok(glimpse(
-                Route::Sse(ask(query, last_event_id)?, padding(query)?),
-                EVENT_STREAM,
-            ))
+            Ok(glimpse(Route::Sse(ask(query, last_event_id)?, padding(query)?), EVENT_STREAM))
         }
         Path::Stream => Ok(glimpse(Route::Stream(ask(query, None)?), NDJSON)),
-        Path::Ws => Ok(Route::WebSocket(
-            ask(query, None)?,
-            upgrade(request, manner)?,
-        )),
+        Path::Ws => Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner)?)),
         Path::Echo => upgrade(request, manner).map(Route::Echo),
         Path::Event => {
             own_pages_only(manner)?;
             Ok(Route::Publish(channel(query)?, media(request)))
         }
-        Path::Healthz => Ok(Route::Report(Report::Health)),
+        Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
-        Path::Page if request.path == "/" && request.upgrade_websocket => Ok(Route::WebSocket(
-            ask(query, None)?,
-            upgrade(request, manner)?,
-        )),
-        Path::Page | Path::SendMessage | Path::Star | Path::Other => match page::find(request.path)
-        {
+        Path::Page if request.path == "/" && request.upgrade_websocket => {
+            Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner)?))
+        }
+        Path::Page | Path::SendMessage | Path::Star | Path::Other => match page::find(request.path) {
             Some(asset) => Ok(Route::Page(asset, browser(request, false)?)),
             None => Err(Problem::new(
                 Status::NotFound,
@@ -245,13 +222,8 @@ fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
             "A cursor is the id of an event, such as m3k9a1-5, or the word start; send one that you were given.",
         )
     };
-    let since = asked
-        .map(|text| Since::parse(&text).ok_or_else(malformed))
-        .transpose()?;
-    Ok(Ask {
-        channel: channel(query)?,
-        since,
-    })
+    let since = asked.map(|text| Since::parse(&text).ok_or_else(malformed)).transpose()?;
+    Ok(Ask { channel: channel(query)?, since })
 }
 
 fn channel(query: &str) -> Result<ChannelName, Problem> {
@@ -268,19 +240,14 @@ fn hold(query: &str, settings: &Settings) -> Result<Duration, Problem> {
         return Ok(settings.hold.min(settings.max_hold));
     };
     let asked = parse_seconds(&text).ok_or_else(|| {
-        Problem::bad(
-            "timeout is a number of seconds, such as 30 or 0.5, or carries a unit, such as 500ms.",
-        )
+        Problem::bad("timeout is a number of seconds, such as 30 or 0.5, or carries a unit, such as 500ms.")
     })?;
     Ok(asked.min(settings.max_hold))
 }
 
 /// `1`, `0.5`, or a number with a unit such as `500ms`.
 fn parse_seconds(text: &str) -> Option<Duration> {
-    let plain = !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     if !plain {
         return humantime::parse_duration(text).ok();
     }
@@ -301,27 +268,15 @@ fn padding(query: &str) -> Result<usize, Problem> {
 /// `?client=`, where it counts, wins over the cookie `doorbell`.
 fn browser(request: &Request<'_>, by_parameter: bool) -> Result<Browser, Problem> {
     let cookie = request.cookie.and_then(|cookies| {
-        let values = cookies
-            .split(';')
-            .filter_map(|pair| pair.trim_matches(' ').strip_prefix("doorbell="));
+        let values = cookies.split(';').filter_map(|pair| pair.trim_matches(' ').strip_prefix("doorbell="));
         values.into_iter().find(|value| is_browser_id(value))
     });
-    let client = if by_parameter {
-        parameter(request.query, "client")?
-    } else {
-        None
-    };
-    if client
-        .as_deref()
-        .is_some_and(|client| !is_browser_id(client))
-    {
+    let client = if by_parameter { parameter(request.query, "client")? } else { None };
+    if client.as_deref().is_some_and(|client| !is_browser_id(client)) {
         return Err(Problem::bad("client is 16 to 64 of A-Z a-z 0-9 _ and -."));
     }
     let id = client.as_deref().or(cookie).map(Into::into);
-    Ok(Browser {
-        id,
-        has_cookie: cookie.is_some(),
-    })
+    Ok(Browser { id, has_cookie: cookie.is_some() })
 }
 
 fn is_browser_id(text: &str) -> bool {
@@ -330,20 +285,8 @@ fn is_browser_id(text: &str) -> bool {
 }
 
 fn media(request: &Request<'_>) -> Media {
-    let media_type = request
-        .content_type
-        .unwrap_or("")
-        .split(';')
-        .next()
-        .unwrap_or("");
-    if media_type
-        .trim_ascii()
-        .eq_ignore_ascii_case("application/json")
-    {
-        Media::Json
-    } else {
-        Media::Text
-    }
+    let media_type = request.content_type.unwrap_or("").split(';').next().unwrap_or("");
+    if media_type.trim_ascii().eq_ignore_ascii_case("application/json") { Media::Json } else { Media::Text }
 }
 
 /// A foreign page may neither publish nor open a WebSocket: the browser would send our cookies along
@@ -352,17 +295,15 @@ fn own_pages_only(manner: &Manner) -> Result<(), Problem> {
     if manner.cors != Cors::Foreign {
         return Ok(());
     }
-    let detail = "Pages of this origin may not do that here; start the server with --allow-origin to let them.";
+    let detail =
+        "Pages of this origin may not do that here; start the server with --allow-origin to let them.";
     Err(Problem::new(Status::Forbidden, detail))
 }
 
 /// The opening handshake (RFC 6455 §4.2), or what is wrong with it.
 fn upgrade(request: &Request<'_>, manner: &Manner) -> Result<Accept, Problem> {
-    const HOW: &[(&str, &str)] = &[
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-    ];
+    const HOW: &[(&str, &str)] =
+        &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")];
     let required = |detail| Err(Problem::new(Status::UpgradeRequired, detail).with(HOW));
     // HTTP/1.0 knows no Upgrade, and never gets a 101 (RFC 9110 §7.8).
     if !request.upgrade_websocket || !request.is_1_1 || request.method != Method::Get {
@@ -378,19 +319,13 @@ fn upgrade(request: &Request<'_>, manner: &Manner) -> Result<Accept, Problem> {
     let accept = match handshake::check(&offer) {
         Ok(accept) => accept,
         Err(handshake::Refusal::Version) => {
-            return required(
-                "Only version 13 of the WebSocket protocol is spoken here (RFC 6455 §4.4).",
-            );
+            return required("Only version 13 of the WebSocket protocol is spoken here (RFC 6455 §4.4).");
         }
         Err(handshake::Refusal::Connection) => {
-            return Err(Problem::bad(
-                "An opening handshake says Connection: Upgrade (RFC 6455 §4.2.1).",
-            ));
+            return Err(Problem::bad("An opening handshake says Connection: Upgrade (RFC 6455 §4.2.1)."));
         }
         Err(handshake::Refusal::Key) => {
-            return Err(Problem::bad(
-                "Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 §4.2.1).",
-            ));
+            return Err(Problem::bad("Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 §4.2.1)."));
         }
     };
     own_pages_only(manner)?;
@@ -404,9 +339,7 @@ mod tests {
     #[test]
     fn holds_are_seconds_or_carry_a_unit() {
         let settings = Settings::default();
-        let of = |text: &str| {
-            hold(&format!("timeout={text}"), &settings).map_err(|problem| problem.status)
-        };
+        let of = |text: &str| hold(&format!("timeout={text}"), &settings).map_err(|problem| problem.status);
         assert_eq!(of("1"), Ok(Duration::from_secs(1)));
         assert_eq!(of("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(of("500ms"), Ok(Duration::from_millis(500)));

@@ -16,10 +16,7 @@ pub struct Epoll {
 impl Epoll {
     /// epoll_create1(2).
     pub fn new() -> io::Result<Epoll> {
-        Ok(Epoll {
-            fd: sys::epoll_create1()?,
-            events: Box::new([EpollEvent::EMPTY; BATCH]),
-        })
+        Ok(Epoll { fd: sys::epoll_create1()?, events: Box::new([EpollEvent::EMPTY; BATCH]) })
     }
 }
 
@@ -33,11 +30,7 @@ impl Multiplexer for Epoll {
     }
 
     fn modify(&mut self, fd: &Fd, token: Token, interest: Interest) -> io::Result<()> {
-        sys::epoll_ctl(
-            &self.fd,
-            fd.number(),
-            EpollOp::Modify(bits(interest), token.0),
-        )
+        sys::epoll_ctl(&self.fd, fd.number(), EpollOp::Modify(bits(interest), token.0))
     }
 
     fn remove(&mut self, fd: &Fd) -> io::Result<()> {
@@ -61,9 +54,11 @@ fn bits(interest: Interest) -> u32 {
 
 fn answer(event: EpollEvent) -> Ready {
     let events = event.events();
+    let hung_up = events & (EPOLLHUP | EPOLLERR) != 0;
     Ready {
         token: Token(event.data()),
-        readable: events & (EPOLLIN | EPOLLHUP | EPOLLERR) != 0,
+        readable: hung_up || events & EPOLLIN != 0,
         writable: events & EPOLLOUT != 0,
+        hung_up,
     }
 }

@@ -78,20 +78,11 @@ pub struct Interest {
 
 impl Interest {
     /// Nothing but what the kernel reports unasked.
-    pub const NONE: Interest = Interest {
-        read: false,
-        write: false,
-    };
+    pub const NONE: Interest = Interest { read: false, write: false };
     /// Something to read.
-    pub const READ: Interest = Interest {
-        read: true,
-        write: false,
-    };
+    pub const READ: Interest = Interest { read: true, write: false };
     /// Room to write.
-    pub const WRITE: Interest = Interest {
-        read: false,
-        write: true,
-    };
+    pub const WRITE: Interest = Interest { read: false, write: true };
 }
 
 /// One fd that is ready.
@@ -103,6 +94,9 @@ pub struct Ready {
     pub readable: bool,
     /// write(2) will not block.
     pub writable: bool,
+    /// The kernel says, asked or not, that the connection has failed or is shut both ways. (Counted as
+    /// readable too; select cannot say it.)
+    pub hung_up: bool,
 }
 
 /// A way to wait for many fds at once. See the module's text for the rules.

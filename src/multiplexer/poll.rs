@@ -24,9 +24,7 @@ impl Poll {
 
     fn place(&self, fd: &Fd) -> io::Result<usize> {
         let place = self.places.get(fd.number() as usize).copied();
-        place
-            .filter(|&place| place != NOWHERE)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        place.filter(|&place| place != NOWHERE).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -86,9 +84,6 @@ fn bits(interest: Interest) -> i16 {
 
 fn answer(line: PollFd, token: Token) -> Ready {
     let events = line.revents();
-    Ready {
-        token,
-        readable: events & (POLLIN | POLLHUP | POLLERR | POLLNVAL) != 0,
-        writable: events & POLLOUT != 0,
-    }
+    let hung_up = events & (POLLHUP | POLLERR | POLLNVAL) != 0;
+    Ready { token, readable: hung_up || events & POLLIN != 0, writable: events & POLLOUT != 0, hung_up }
 }

@@ -24,24 +24,12 @@ impl Select {
     /// Empty bitmaps. There is nothing to ask of the kernel.
     pub fn new() -> Select {
         let tokens = Box::new([None; FD_SETSIZE as usize]);
-        Select {
-            readable: FdSet::default(),
-            writable: FdSet::default(),
-            tokens,
-            nfds: 0,
-        }
+        Select { readable: FdSet::default(), writable: FdSet::default(), tokens, nfds: 0 }
     }
 
     fn ask(&mut self, fd: i32, interest: Interest) {
-        for (set, wanted) in [
-            (&mut self.readable, interest.read),
-            (&mut self.writable, interest.write),
-        ] {
-            if wanted {
-                set.insert(fd)
-            } else {
-                set.remove(fd)
-            }
+        for (set, wanted) in [(&mut self.readable, interest.read), (&mut self.writable, interest.write)] {
+            if wanted { set.insert(fd) } else { set.remove(fd) }
         }
     }
 }
@@ -91,11 +79,7 @@ impl Multiplexer for Select {
             let (read, write) = (readable.contains(fd), writable.contains(fd));
             unseen -= usize::from(read) + usize::from(write);
             if let (true, Some(token)) = (read || write, self.tokens[fd as usize]) {
-                ready.push(Ready {
-                    token,
-                    readable: read,
-                    writable: write,
-                });
+                ready.push(Ready { token, readable: read, writable: write, hung_up: false });
             }
         }
         Ok(())

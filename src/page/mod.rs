@@ -13,21 +13,9 @@ pub struct Asset {
 
 /// The files.
 static ASSETS: &[Asset] = &[
-    Asset {
-        path: "/",
-        media_type: "text/html;charset=UTF-8",
-        bytes: include_bytes!("index.html"),
-    },
-    Asset {
-        path: "/page.css",
-        media_type: "text/css;charset=UTF-8",
-        bytes: include_bytes!("page.css"),
-    },
-    Asset {
-        path: "/page.js",
-        media_type: "text/javascript;charset=UTF-8",
-        bytes: include_bytes!("page.js"),
-    },
+    Asset { path: "/", media_type: "text/html;charset=UTF-8", bytes: include_bytes!("index.html") },
+    Asset { path: "/page.css", media_type: "text/css;charset=UTF-8", bytes: include_bytes!("page.css") },
+    Asset { path: "/page.js", media_type: "text/javascript;charset=UTF-8", bytes: include_bytes!("page.js") },
 ];
 
 /// What a page may do: only what comes from this server. It bars inline scripts, so that even text

@@ -12,7 +12,5 @@ pub fn moment() -> Moment {
 
 /// Reads CLOCK_REALTIME: milliseconds since 1970, 0 for a clock set before that.
 pub fn wall_millis() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |span| span.as_millis() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_millis() as u64)
 }

@@ -65,9 +65,5 @@ pub(super) fn count(call: Call) {
 /// Each call that this thread has made so far, with how often.
 pub fn counts() -> impl Iterator<Item = (Call, u64)> {
     let made = COUNTS.with(|counts| counts.each_ref().map(Cell::get));
-    Call::ALL
-        .iter()
-        .copied()
-        .zip(made)
-        .filter(|&(_, count)| count > 0)
+    Call::ALL.iter().copied().zip(made).filter(|&(_, count)| count > 0)
 }

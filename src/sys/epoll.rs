@@ -71,7 +71,6 @@ pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Resu
     let room = into.len().min(i32::MAX as usize) as i32;
     // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a
     // transparent epoll_event.
-    let result =
-        unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
+    let result = unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
     told(Call::EpollWait, result as isize)
 }

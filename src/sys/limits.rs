@@ -15,3 +15,9 @@ pub fn raise_fd_limit() -> io::Result<u64> {
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     told(Call::Getrlimit, if raised.is_ok() { 0 } else { -1 }).map_or(Ok(soft), |_| Ok(hard))
 }
+
+/// How many fds this process may have at present (getrlimit(2)); 0 if the kernel will not say.
+pub fn fd_limit() -> u64 {
+    let _ = told(Call::Getrlimit, 0);
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
+}

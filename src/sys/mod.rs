@@ -27,18 +27,18 @@ pub use bytes::{read, write, writev};
 pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Call, counts};
 pub use epoll::{
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1,
-    epoll_ctl, epoll_wait,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
+    epoll_wait,
 };
 pub use fd::Fd;
-pub use limits::raise_fd_limit;
+pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollFd, poll};
 pub use process::{cpu_seconds, open_fds, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
-pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, shutdown_write};
+pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
 
 use std::io;
 

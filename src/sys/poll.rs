@@ -22,11 +22,7 @@ pub struct PollFd(libc::pollfd);
 impl PollFd {
     /// An fd and what is asked about it.
     pub fn new(fd: i32, events: i16) -> PollFd {
-        PollFd(libc::pollfd {
-            fd,
-            events,
-            revents: 0,
-        })
+        PollFd(libc::pollfd { fd, events, revents: 0 })
     }
 
     /// Whose line it is.
@@ -55,12 +51,6 @@ impl PollFd {
 pub fn poll(list: &mut [PollFd], timeout: i32) -> io::Result<usize> {
     // SAFETY: the kernel reads and writes `len` lines, all of them `list`'s; PollFd is a
     // transparent pollfd.
-    let result = unsafe {
-        libc::poll(
-            list.as_mut_ptr().cast(),
-            list.len() as libc::nfds_t,
-            timeout,
-        )
-    };
+    let result = unsafe { libc::poll(list.as_mut_ptr().cast(), list.len() as libc::nfds_t, timeout) };
     told(Call::Poll, result as isize)
 }

@@ -13,9 +13,7 @@ pub fn open_fds() -> Option<u64> {
         return Some(size);
     }
     // The listing holds the fd of the listing itself.
-    fs::read_dir("/proc/self/fd")
-        .ok()
-        .map(|entries| (entries.count() as u64).saturating_sub(1))
+    fs::read_dir("/proc/self/fd").ok().map(|entries| (entries.count() as u64).saturating_sub(1))
 }
 
 /// Resident memory in bytes: the second figure of `/proc/self/statm`, in pages.
@@ -42,13 +40,7 @@ pub fn cpu_seconds() -> Option<f64> {
 
 /// A small file of /proc. The standard library opens, stats, reads it twice and closes it.
 fn read_whole(path: &str) -> Option<String> {
-    for call in [
-        Call::Openat,
-        Call::Stat,
-        Call::Read,
-        Call::Read,
-        Call::Close,
-    ] {
+    for call in [Call::Openat, Call::Stat, Call::Read, Call::Read, Call::Close] {
         let _ = told(call, 0);
     }
     fs::read_to_string(path).ok()

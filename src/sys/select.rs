@@ -44,9 +44,7 @@ pub fn select(
         tv_sec: (millis / 1000) as libc::time_t,
         tv_usec: (millis % 1000 * 1000) as libc::suseconds_t,
     });
-    let span = span
-        .as_mut()
-        .map_or(std::ptr::null_mut(), |span| &raw mut *span);
+    let span = span.as_mut().map_or(std::ptr::null_mut(), |span| &raw mut *span);
     let readable = (&raw mut *readable).cast::<libc::fd_set>();
     let writable = (&raw mut *writable).cast::<libc::fd_set>();
     // SAFETY: both sets have the size and alignment of fd_set (asserted above), `nfds` is at most

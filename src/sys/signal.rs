@@ -31,8 +31,7 @@ pub fn block_and_open() -> io::Result<Fd> {
     let blocked = signals.thread_block();
     told(Call::Sigprocmask, if blocked.is_ok() { 0 } else { -1 })?;
     // SAFETY: the set is valid for the call, which only reads it; −1 asks for a new fd.
-    let result =
-        unsafe { libc::signalfd(-1, signals.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
+    let result = unsafe { libc::signalfd(-1, signals.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
     told(Call::Signalfd4, result as isize).map(Fd::new)
 }
 
@@ -46,9 +45,5 @@ pub fn next_signal(fd: &Fd) -> io::Result<Signal> {
     // SAFETY: all-zero bytes are a valid signalfd_siginfo (integers only), and so is what the
     // kernel wrote over them.
     let info = unsafe { info.assume_init() };
-    Ok(if info.ssi_signo == libc::SIGINT as u32 {
-        Signal::Interrupt
-    } else {
-        Signal::Terminate
-    })
+    Ok(if info.ssi_signo == libc::SIGINT as u32 { Signal::Interrupt } else { Signal::Terminate })
 }

@@ -1,9 +1,7 @@
 //! Sockets: from socket(2) to shutdown(2).
 
 use super::{Call, Fd, told};
-use nix::sys::socket::{
-    self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage,
-};
+use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage};
 use nix::sys::socket::{UnixAddr, setsockopt, sockopt};
 use std::io;
 use std::mem::MaybeUninit;
@@ -47,11 +45,7 @@ pub fn listen_on(endpoint: &Endpoint, unacknowledged: Duration) -> io::Result<Li
 }
 
 fn listen_tcp(address: SocketAddr, unacknowledged: Duration) -> io::Result<Listening> {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = open(family)?;
     let millis = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX);
     option(setsockopt(&borrow(&fd), sockopt::ReuseAddr, &true))?;
@@ -69,10 +63,7 @@ fn listen_tcp(address: SocketAddr, unacknowledged: Duration) -> io::Result<Liste
         (_, Some(v6)) => v6.port(),
         _ => address.port(),
     };
-    Ok(Listening {
-        fd,
-        endpoint: Endpoint::Tcp(SocketAddr::new(address.ip(), port)),
-    })
+    Ok(Listening { fd, endpoint: Endpoint::Tcp(SocketAddr::new(address.ip(), port)) })
 }
 
 fn listen_unix(path: &Path) -> io::Result<Listening> {
@@ -82,10 +73,7 @@ fn listen_unix(path: &Path) -> io::Result<Listening> {
         heard(Call::Unlink, std::fs::remove_file(path))?;
     }
     bind_and_listen(&fd, &address)?;
-    Ok(Listening {
-        fd,
-        endpoint: Endpoint::Unix(path.to_owned()),
-    })
+    Ok(Listening { fd, endpoint: Endpoint::Unix(path.to_owned()) })
 }
 
 /// Whether a socket file is there that nobody listens on any more, left by a killed server.
@@ -100,19 +88,12 @@ fn is_abandoned(path: &Path, address: &UnixAddr) -> io::Result<bool> {
 
 fn open(family: AddressFamily) -> io::Result<Fd> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    heard(
-        Call::Socket,
-        socket::socket(family, SockType::Stream, flags, None),
-    )
-    .map(adopt)
+    heard(Call::Socket, socket::socket(family, SockType::Stream, flags, None)).map(adopt)
 }
 
 fn bind_and_listen(fd: &Fd, address: &dyn SockaddrLike) -> io::Result<()> {
     heard(Call::Bind, socket::bind(fd.number(), address))?;
-    heard(
-        Call::Listen,
-        socket::listen(&borrow(fd), Backlog::MAXALLOWABLE),
-    )
+    heard(Call::Listen, socket::listen(&borrow(fd), Backlog::MAXALLOWABLE))
 }
 
 /// accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC: the next connection from the backlog, and who it
@@ -122,14 +103,7 @@ pub fn accept4(listener: &Fd) -> io::Result<(Fd, Option<SocketAddr>)> {
     let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: the kernel writes at most `length` bytes, all of them `address`'s.
-    let result = unsafe {
-        libc::accept4(
-            listener.number(),
-            address.as_mut_ptr().cast(),
-            &mut length,
-            flags,
-        )
-    };
+    let result = unsafe { libc::accept4(listener.number(), address.as_mut_ptr().cast(), &mut length, flags) };
     let fd = told(Call::Accept4, result as isize).map(Fd::new)?;
     // SAFETY: all-zero bytes are a valid sockaddr_storage, and so is what the kernel wrote.
     Ok((fd, internet_address(unsafe { address.assume_init_ref() })))
@@ -160,6 +134,11 @@ pub fn shutdown_write(fd: &Fd) -> io::Result<()> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::shutdown(fd.number(), libc::SHUT_WR) };
     told(Call::Shutdown, result as isize).map(drop)
+}
+
+/// unlink(2) of the socket that a listener leaves in the file system.
+pub fn remove_socket_file(path: &Path) {
+    let _ = heard(Call::Unlink, std::fs::remove_file(path));
 }
 
 /// An fd for nothing, on /dev/null: held back, so that there is one to give up when there are no

@@ -34,10 +34,7 @@ pub struct Violation {
 impl Violation {
     /// 1002.
     pub const fn protocol(reason: &'static str) -> Violation {
-        Violation {
-            code: Code::PROTOCOL_ERROR,
-            reason,
-        }
+        Violation { code: Code::PROTOCOL_ERROR, reason }
     }
 }
 
@@ -47,16 +44,12 @@ pub fn parse(payload: &[u8]) -> Result<Option<Code>, Violation> {
         return if payload.is_empty() {
             Ok(None)
         } else {
-            Err(Violation::protocol(
-                "A close frame holds a code of two bytes, or nothing.",
-            ))
+            Err(Violation::protocol("A close frame holds a code of two bytes, or nothing."))
         };
     };
     let code = Code(u16::from_be_bytes(*code));
     if !code.may_be_received() {
-        return Err(Violation::protocol(
-            "This close code may not be sent (RFC 6455 §7.4).",
-        ));
+        return Err(Violation::protocol("This close code may not be sent (RFC 6455 §7.4)."));
     }
     if std::str::from_utf8(reason).is_err() {
         return Err(Violation {
@@ -77,16 +70,10 @@ mod tests {
             assert_eq!(parse(&u16::to_be_bytes(code)), Ok(Some(Code(code))));
         }
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
-            assert_eq!(
-                parse(&u16::to_be_bytes(code)).unwrap_err().code,
-                Code::PROTOCOL_ERROR
-            );
+            assert_eq!(parse(&u16::to_be_bytes(code)).unwrap_err().code, Code::PROTOCOL_ERROR);
         }
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(b"\x03").unwrap_err().code, Code::PROTOCOL_ERROR);
-        assert_eq!(
-            parse(b"\x03\xe8\xff").unwrap_err().code,
-            Code::INVALID_PAYLOAD
-        );
+        assert_eq!(parse(b"\x03\xe8\xff").unwrap_err().code, Code::INVALID_PAYLOAD);
     }
 }

@@ -60,9 +60,7 @@ impl Header {
         let fin = first & 0x80 != 0;
         let short = second & 0x7f;
         if second & 0x80 == 0 {
-            return Err(Violation::protocol(
-                "Frames from a client are masked (RFC 6455 §5.1).",
-            ));
+            return Err(Violation::protocol("Frames from a client are masked (RFC 6455 §5.1)."));
         }
         if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
             return Err(Violation::protocol(
@@ -75,15 +73,7 @@ impl Header {
         let Some((mask, rest)) = rest.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        Ok(Some((
-            Header {
-                fin,
-                opcode,
-                length,
-                mask: Mask(*mask),
-            },
-            bytes.len() - rest.len(),
-        )))
+        Ok(Some((Header { fin, opcode, length, mask: Mask(*mask) }, bytes.len() - rest.len())))
     }
 }
 
@@ -93,9 +83,7 @@ fn check_first_byte(first: u8) -> Result<Opcode, Violation> {
             "A reserved bit is set, and no extension was agreed on (RFC 6455 §5.2).",
         ));
     }
-    Opcode::parse(first & 0x0f).ok_or(Violation::protocol(
-        "This opcode is reserved (RFC 6455 §5.2).",
-    ))
+    Opcode::parse(first & 0x0f).ok_or(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."))
 }
 
 /// 7 bits, or 126 and 16 bits, or 127 and 63 bits; always the shortest that holds it (§5.2).
@@ -111,11 +99,7 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
         },
         _ => return Ok(Some((u64::from(short), rest))),
     };
-    let shortest = if short == 126 {
-        length > 125
-    } else {
-        length > 0xffff
-    };
+    let shortest = if short == 126 { length > 125 } else { length > 0xffff };
     if !shortest || length > i64::MAX as u64 {
         return Err(Violation::protocol(
             "The length of a frame is written in the fewest bytes (RFC 6455 §5.2).",
@@ -137,8 +121,7 @@ impl Mask {
         let wide = key | key << 32;
         let mut words = payload.chunks_exact_mut(8);
         for word in &mut words {
-            let plain =
-                u64::from_ne_bytes((&*word).try_into().expect("OK because chunks are of 8")) ^ wide;
+            let plain = u64::from_ne_bytes((&*word).try_into().expect("OK because chunks are of 8")) ^ wide;
             word.copy_from_slice(&plain.to_ne_bytes());
         }
         let rest = words.into_remainder();
@@ -174,10 +157,7 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
 
 /// Appends a Close frame with a code and a reason.
 pub fn write_close(out: &mut Vec<u8>, code: Code, reason: &str) {
-    debug_assert!(
-        reason.len() + 2 <= LONGEST_CONTROL,
-        "a control frame is short: {reason}"
-    );
+    debug_assert!(reason.len() + 2 <= LONGEST_CONTROL, "a control frame is short: {reason}");
     write_header(out, Opcode::Close, reason.len() + 2);
     out.extend_from_slice(&code.0.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
@@ -214,19 +194,13 @@ mod tests {
             &[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], // 65,535 in eight
             &[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0],    // 2^63
         ] {
-            assert_eq!(
-                Header::parse(bytes).unwrap_err().code,
-                Code::PROTOCOL_ERROR,
-                "{bytes:x?}"
-            );
+            assert_eq!(Header::parse(bytes).unwrap_err().code, Code::PROTOCOL_ERROR, "{bytes:x?}");
         }
     }
 
     #[test]
     fn the_longest_length_is_a_length() {
-        let bytes = [
-            0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4,
-        ];
+        let bytes = [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
         let (header, used) = Header::parse(&bytes).unwrap().unwrap();
         assert_eq!((header.length, used), (i64::MAX as u64, 14));
     }

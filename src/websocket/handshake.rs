@@ -58,9 +58,7 @@ fn accept(key: &str) -> Accept {
     const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut characters = [0; 28];
-    STANDARD
-        .encode_slice(digest, &mut characters)
-        .expect("OK because 20 bytes are 28 characters");
+    STANDARD.encode_slice(digest, &mut characters).expect("OK because 20 bytes are 28 characters");
     Accept(characters)
 }
 
@@ -68,39 +66,23 @@ fn accept(key: &str) -> Accept {
 mod tests {
     use super::*;
 
-    const OFFER: Offer<'static> = Offer {
-        connection_upgrade: true,
-        version: Some("13"),
-        key: Some("dGhlIHNhbXBsZSBub25jZQ=="),
-    };
+    const OFFER: Offer<'static> =
+        Offer { connection_upgrade: true, version: Some("13"), key: Some("dGhlIHNhbXBsZSBub25jZQ==") };
 
     #[test]
     fn the_example_of_the_rfc_is_answered_as_it_says() {
-        assert_eq!(
-            check(&OFFER).unwrap().as_str(),
-            "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-        );
+        assert_eq!(check(&OFFER).unwrap().as_str(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
     fn each_fault_is_named() {
-        assert_eq!(
-            check(&Offer {
-                connection_upgrade: false,
-                ..OFFER
-            }),
-            Err(Refusal::Connection)
-        );
+        assert_eq!(check(&Offer { connection_upgrade: false, ..OFFER }), Err(Refusal::Connection));
         for version in [None, Some("8"), Some("13, 8"), Some("")] {
             assert_eq!(check(&Offer { version, ..OFFER }), Err(Refusal::Version));
         }
-        for key in [
-            None,
-            Some(""),
-            Some("AAAA"),
-            Some("dGhlIHNhbXBsZSBub25jZQ"),
-            Some("!GhlIHNhbXBsZSBub25jZQ=="),
-        ] {
+        for key in
+            [None, Some(""), Some("AAAA"), Some("dGhlIHNhbXBsZSBub25jZQ"), Some("!GhlIHNhbXBsZSBub25jZQ==")]
+        {
             assert_eq!(check(&Offer { key, ..OFFER }), Err(Refusal::Key));
         }
     }

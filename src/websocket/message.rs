@@ -46,10 +46,8 @@ struct Rest {
     fin: bool,
 }
 
-const NOT_UTF8: Violation = Violation {
-    code: Code::INVALID_PAYLOAD,
-    reason: "A text message is UTF-8 (RFC 6455 §8.1).",
-};
+const NOT_UTF8: Violation =
+    Violation { code: Code::INVALID_PAYLOAD, reason: "A text message is UTF-8 (RFC 6455 §8.1)." };
 
 impl Reader {
     /// Reads on from the start of `bytes`: how many were used, and what was said, if something was.
@@ -62,11 +60,7 @@ impl Reader {
         bytes: &'b mut [u8],
         max_message: usize,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
-        if self
-            .unfinished
-            .as_ref()
-            .is_some_and(|message| message.frame.is_some())
-        {
+        if self.unfinished.as_ref().is_some_and(|message| message.frame.is_some()) {
             return self.take_payload(bytes);
         }
         let Some((header, start)) = Header::parse(bytes)? else {
@@ -81,19 +75,10 @@ impl Reader {
             let end = end as usize;
             let payload = &mut bytes[start..end];
             { header.mask }.apply(payload);
-            return Ok((
-                end,
-                Some(said(header.opcode == Opcode::Text, Cow::Borrowed(payload))?),
-            ));
+            return Ok((end, Some(said(header.opcode == Opcode::Text, Cow::Borrowed(payload))?)));
         }
-        let message = self
-            .unfinished
-            .get_or_insert_with(|| Box::new(Unfinished::new(header.opcode)));
-        message.frame = Some(Rest {
-            mask: header.mask,
-            remaining: header.length,
-            fin: header.fin,
-        });
+        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(header.opcode)));
+        message.frame = Some(Rest { mask: header.mask, remaining: header.length, fin: header.fin });
         let (used, said) = self.take_payload(&mut bytes[start..])?;
         Ok((start + used, said))
     }
@@ -102,9 +87,7 @@ impl Reader {
     fn check_data(&self, header: &Header, max_message: usize) -> Result<(), Violation> {
         let so_far = match (&self.unfinished, header.opcode) {
             (None, Opcode::Continuation) => {
-                return Err(Violation::protocol(
-                    "There is no message to continue (RFC 6455 §5.4).",
-                ));
+                return Err(Violation::protocol("There is no message to continue (RFC 6455 §5.4)."));
             }
             (Some(message), Opcode::Continuation) => message.bytes.len(),
             (Some(_), _) => {
@@ -123,19 +106,14 @@ impl Reader {
         Ok(())
     }
 
-    fn take_payload<'b>(
-        &mut self,
-        bytes: &mut [u8],
-    ) -> Result<(usize, Option<Said<'b>>), Violation> {
+    fn take_payload<'b>(&mut self, bytes: &mut [u8]) -> Result<(usize, Option<Said<'b>>), Violation> {
         let Some(message) = &mut self.unfinished else {
             return Ok((0, None));
         };
         let Some(rest) = &mut message.frame else {
             return Ok((0, None));
         };
-        let used = bytes
-            .len()
-            .min(usize::try_from(rest.remaining).unwrap_or(usize::MAX));
+        let used = bytes.len().min(usize::try_from(rest.remaining).unwrap_or(usize::MAX));
         let payload = &mut bytes[..used];
         rest.mask.apply(payload);
         rest.remaining -= used as u64;
@@ -151,22 +129,14 @@ impl Reader {
         if !fin {
             return Ok((used, None));
         }
-        let whole = self
-            .unfinished
-            .take()
-            .expect("OK because it was borrowed above");
+        let whole = self.unfinished.take().expect("OK because it was borrowed above");
         Ok((used, Some(said(whole.is_text, Cow::Owned(whole.bytes))?)))
     }
 }
 
 impl Unfinished {
     fn new(opcode: Opcode) -> Unfinished {
-        Unfinished {
-            is_text: opcode == Opcode::Text,
-            bytes: Vec::new(),
-            checked: 0,
-            frame: None,
-        }
+        Unfinished { is_text: opcode == Opcode::Text, bytes: Vec::new(), checked: 0, frame: None }
     }
 
     /// Checks what has come since the last time. A character that is only begun is left for the next
@@ -205,12 +175,8 @@ fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
         return Ok(Said::Binary(payload));
     }
     let text = match payload {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes)
-            .map(Cow::Borrowed)
-            .map_err(|_| NOT_UTF8)?,
-        Cow::Owned(bytes) => String::from_utf8(bytes)
-            .map(Cow::Owned)
-            .map_err(|_| NOT_UTF8)?,
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| NOT_UTF8)?,
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| NOT_UTF8)?,
     };
     Ok(Said::Text(text))
 }
@@ -242,9 +208,7 @@ mod tests {
             kept.extend_from_slice(&piece);
             let mut at = 0;
             loop {
-                let (used, said) = reader
-                    .next(&mut kept[at..], max)
-                    .map_err(|violation| violation.code)?;
+                let (used, said) = reader.next(&mut kept[at..], max).map_err(|violation| violation.code)?;
                 heard.extend(said.map(|said| format!("{said:?}")));
                 at += used;
                 if used == 0 {
@@ -262,56 +226,36 @@ mod tests {
 
     #[test]
     fn fragments_make_a_message_and_pings_may_stand_between() {
-        let frames = [
-            frame(false, 1, b"h"),
-            frame(true, 9, b"?"),
-            frame(false, 0, b""),
-            frame(true, 0, b"i"),
-        ];
+        let frames =
+            [frame(false, 1, b"h"), frame(true, 9, b"?"), frame(false, 0, b""), frame(true, 0, b"i")];
         assert_eq!(whole(&frames).unwrap(), ["Ping([63])", "Text(\"hi\")"]);
     }
 
     #[test]
     fn fragments_out_of_order_are_a_violation() {
         assert_eq!(whole(&[frame(true, 0, b"")]), Err(Code::PROTOCOL_ERROR));
-        assert_eq!(
-            whole(&[frame(false, 1, b""), frame(true, 1, b"")]),
-            Err(Code::PROTOCOL_ERROR)
-        );
+        assert_eq!(whole(&[frame(false, 1, b""), frame(true, 1, b"")]), Err(Code::PROTOCOL_ERROR));
     }
 
     #[test]
     fn text_is_checked_across_fragments_and_as_soon_as_it_shows() {
         let euro = "€".as_bytes();
-        let split = [
-            frame(false, 1, &euro[..1]),
-            frame(false, 0, &euro[1..2]),
-            frame(true, 0, &euro[2..]),
-        ];
+        let split = [frame(false, 1, &euro[..1]), frame(false, 0, &euro[1..2]), frame(true, 0, &euro[2..])];
         assert_eq!(whole(&split).unwrap(), ["Text(\"€\")"]);
-        assert_eq!(
-            whole(&[frame(true, 1, &euro[..2])]),
-            Err(Code::INVALID_PAYLOAD)
-        );
+        assert_eq!(whole(&[frame(true, 1, &euro[..2])]), Err(Code::INVALID_PAYLOAD));
         let cut_short = [frame(false, 1, &euro[..2]), frame(true, 0, b"")];
         assert_eq!(whole(&cut_short), Err(Code::INVALID_PAYLOAD));
         // A surrogate is refused at its second byte, though the frame goes on.
         let mut long = frame(true, 1, &[b"\xed\xa0".as_slice(), &[b'x'; 90]].concat());
         long.truncate(8);
-        assert_eq!(
-            read(std::iter::once(long), 1000),
-            Err(Code::INVALID_PAYLOAD)
-        );
+        assert_eq!(read(std::iter::once(long), 1000), Err(Code::INVALID_PAYLOAD));
     }
 
     #[test]
     fn a_message_that_is_too_big_is_refused_by_its_head() {
         let head = frame(true, 2, &[0; 200])[..8].to_vec();
         assert_eq!(read(std::iter::once(head), 199), Err(Code::TOO_BIG));
-        assert_eq!(
-            whole(&[frame(false, 2, &[0; 999]), frame(true, 0, &[0; 2])]),
-            Err(Code::TOO_BIG)
-        );
+        assert_eq!(whole(&[frame(false, 2, &[0; 999]), frame(true, 0, &[0; 2])]), Err(Code::TOO_BIG));
         assert!(whole(&[frame(false, 2, &[0; 999]), frame(true, 0, &[0; 1])]).is_ok());
     }
 

@@ -1,0 +1,297 @@
+//! One accepted socket: what is read from it goes to its conversation, and what that has to say is
+//! written to it.
+//!
+//! It is in one of two phases. While it is *talking* its conversation decides everything. When that
+//! has come to an end it is *leaving*: what was said is still being sent, and then, if the peer may
+//! still be sending, our FIN goes out and its own is awaited.
+
+use crate::buffer::{Outbox, Outgoing};
+use crate::multiplexer::Interest;
+use crate::settings::Settings;
+use crate::sys::{self, Fd};
+use crate::technique::{Conversation, Deadline, Due, Hub, Name, Seat, Why};
+use crate::tick::Tick;
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The longest that a connection may take to leave, sending included.
+const LEAVE: Duration = Duration::from_secs(5);
+/// The longest that the peer's FIN is awaited after ours.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// An accepted socket.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub fd: Fd,
+    /// Its position among the subscribers of its channel; of no meaning if it has no seat.
+    pub position: u32,
+    /// What the multiplexer was told.
+    pub interest: Interest,
+    /// What its timer was armed for.
+    pub armed: Option<Due>,
+    /// Whether it is on the list of those that go on by themselves.
+    pub noted: bool,
+    /// Who is on the other side.
+    pub peer: Peer,
+    /// When it was accepted.
+    pub opened: Tick,
+    /// Bytes read.
+    pub received: u64,
+    /// Bytes written.
+    pub sent: u64,
+    outbox: Outbox,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Talking(Conversation),
+    Leaving(Leaving),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    why: Why,
+    spoke: Name,
+    /// Whether to wait for the peer's FIN.
+    lingers: bool,
+    /// Whether ours is out.
+    fin_sent: bool,
+    until: Tick,
+}
+
+/// What a connection that has sent everything does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// It stays.
+    Stay,
+    /// It is to be closed now, for this reason.
+    Close(Why),
+}
+
+impl Connection {
+    /// A connection that has just been accepted, and of which the multiplexer was told `interest`.
+    pub fn new(fd: Fd, peer: Peer, interest: Interest, now: Tick) -> Connection {
+        Connection {
+            fd,
+            position: u32::MAX,
+            interest,
+            armed: None,
+            noted: false,
+            peer,
+            opened: now,
+            received: 0,
+            sent: 0,
+            outbox: Outbox::default(),
+            phase: Phase::Talking(Conversation::new(now)),
+        }
+    }
+
+    /// Its conversation, unless it is leaving.
+    pub fn conversation(&mut self) -> Option<&mut Conversation> {
+        match &mut self.phase {
+            Phase::Talking(conversation) => Some(conversation),
+            Phase::Leaving(_) => None,
+        }
+    }
+
+    /// What it speaks, or spoke last.
+    pub fn name(&self) -> Name {
+        match &self.phase {
+            Phase::Talking(conversation) => conversation.name(),
+            Phase::Leaving(leaving) => leaving.spoke,
+        }
+    }
+
+    /// The seat that it should have.
+    pub fn seat(&self) -> Option<Seat> {
+        match &self.phase {
+            Phase::Talking(conversation) => conversation.subscribed(),
+            Phase::Leaving(_) => None,
+        }
+    }
+
+    /// Why it is leaving, if it is.
+    pub fn why_leaving(&self) -> Option<Why> {
+        match &self.phase {
+            Phase::Talking(_) => None,
+            Phase::Leaving(leaving) => Some(leaving.why),
+        }
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn backlog(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// How many bytes it would like to read.
+    pub fn appetite(&self, settings: &Settings) -> usize {
+        match &self.phase {
+            Phase::Talking(conversation) => conversation.appetite(self.backlog(), settings),
+            // What comes now is dropped.
+            Phase::Leaving(leaving) if leaving.fin_sent => 64 * 1024,
+            Phase::Leaving(_) => 0,
+        }
+    }
+
+    /// What it should be woken for.
+    pub fn wants(&self, settings: &Settings) -> Interest {
+        Interest { read: self.appetite(settings) > 0, write: !self.outbox.is_empty() }
+    }
+
+    /// When something is due.
+    pub fn deadline(&self, settings: &Settings) -> Deadline {
+        match &self.phase {
+            Phase::Leaving(leaving) => Deadline { at: leaving.until, kind: Due::Leave },
+            Phase::Talking(conversation) => {
+                let stall = self.stalls_at(settings).map(|at| Deadline { at, kind: Due::Stall });
+                let due = conversation.deadline(settings, stall.is_some());
+                due.into_iter().chain(stall).min_by_key(|due| due.at).expect("OK because one is there")
+            }
+        }
+    }
+
+    fn stalls_at(&self, settings: &Settings) -> Option<Tick> {
+        self.outbox.waiting_since().map(|since| since + settings.idle_timeout)
+    }
+
+    /// read(2) into `buffer`. `Ok(0)` is the peer's FIN.
+    #[inline]
+    pub fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = sys::read(&self.fd, buffer)?;
+        self.received += count as u64;
+        Ok(count)
+    }
+
+    /// Writes what there is to say, straight away: one write(2), or one writev(2) where it is in two
+    /// pieces. What the kernel does not take is queued. Behind a queue nothing is written until the
+    /// kernel says that there is room.
+    #[inline]
+    pub fn say(&mut self, outgoing: &mut Outgoing, now: Tick) -> io::Result<()> {
+        if outgoing.is_empty() {
+            return Ok(());
+        }
+        let taken = if self.outbox.is_empty() { self.write_out(outgoing)? } else { 0 };
+        self.sent += taken as u64;
+        self.outbox.keep(outgoing, taken, now);
+        outgoing.clear();
+        Ok(())
+    }
+
+    fn write_out(&self, outgoing: &Outgoing) -> io::Result<usize> {
+        let taken = match &outgoing.shared {
+            None => sys::write(&self.fd, &outgoing.own),
+            Some(shared) if outgoing.own.is_empty() => sys::write(&self.fd, shared),
+            Some(shared) => sys::writev(&self.fd, &[IoSlice::new(&outgoing.own), IoSlice::new(shared)]),
+        };
+        unless_full(taken)
+    }
+
+    /// There is room: writes what is queued, with one writev(2).
+    pub fn flush(&mut self, now: Tick) -> io::Result<()> {
+        const MOST: usize = 16;
+        let mut pieces = [IoSlice::new(&[]); MOST];
+        let mut count = 0;
+        for (place, piece) in pieces.iter_mut().zip(self.outbox.pieces()) {
+            *place = piece;
+            count += 1;
+        }
+        let taken = match &pieces[..count] {
+            [] => return Ok(()),
+            [only] => unless_full(sys::write(&self.fd, only))?,
+            several => unless_full(sys::writev(&self.fd, several))?,
+        };
+        self.sent += taken as u64;
+        self.outbox.advance(taken, now);
+        Ok(())
+    }
+
+    /// Whether it did not take anything for too long.
+    pub fn is_stalled(&self, settings: &Settings, now: Tick) -> bool {
+        self.why_leaving().is_none() && self.stalls_at(settings).is_some_and(|at| at <= now)
+    }
+
+    /// Whether its conversation would go on by itself if it were let.
+    pub fn is_unfinished(&self, hub: &Hub) -> bool {
+        match &self.phase {
+            Phase::Talking(conversation) => self.outbox.is_empty() && conversation.is_unfinished(hub),
+            Phase::Leaving(_) => false,
+        }
+    }
+
+    /// The conversation is over.
+    pub fn leave(&mut self, why: Why, now: Tick) {
+        if let Phase::Talking(conversation) = &self.phase {
+            let lingers = why.lingers() || conversation.leaves_bytes();
+            let spoke = conversation.name();
+            self.phase = Phase::Leaving(Leaving { why, spoke, lingers, fin_sent: false, until: now + LEAVE });
+        }
+    }
+
+    /// Goes on with leaving, as far as that is possible now.
+    pub fn part(&mut self, now: Tick) -> Parting {
+        let Phase::Leaving(leaving) = &mut self.phase else {
+            return Parting::Stay;
+        };
+        if !self.outbox.is_empty() || leaving.fin_sent {
+            return Parting::Stay;
+        }
+        if !leaving.lingers || sys::shutdown_write(&self.fd).is_err() {
+            return Parting::Close(leaving.why);
+        }
+        leaving.fin_sent = true;
+        leaving.until = leaving.until.min(now + LINGER);
+        Parting::Stay
+    }
+}
+
+/// A full socket buffer is no error: it took nothing.
+fn unless_full(taken: io::Result<usize>) -> io::Result<usize> {
+    match taken {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+        other => other,
+    }
+}
+
+/// Who is on the other side, in 20 bytes. (`SocketAddr` has 32.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An IPv4 address and a port.
+    V4(Ipv4Addr, u16),
+    /// An IPv6 address and a port.
+    V6(Ipv6Addr, u16),
+    /// Somebody on a Unix socket.
+    Local,
+}
+
+impl Peer {
+    /// From what accept4(2) said.
+    pub fn new(address: Option<SocketAddr>) -> Peer {
+        match address {
+            Some(SocketAddr::V4(v4)) => Peer::V4(*v4.ip(), v4.port()),
+            Some(SocketAddr::V6(v6)) => Peer::V6(*v6.ip(), v6.port()),
+            None => Peer::Local,
+        }
+    }
+
+    /// Its address, if it has one.
+    pub fn ip(self) -> Option<IpAddr> {
+        match self {
+            Peer::V4(ip, _) => Some(IpAddr::V4(ip)),
+            Peer::V6(ip, _) => Some(IpAddr::V6(ip)),
+            Peer::Local => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::V4(ip, port) => write!(f, "{ip}:{port}"),
+            Peer::V6(ip, port) => write!(f, "[{ip}]:{port}"),
+            Peer::Local => f.write_str("unix"),
+        }
+    }
+}

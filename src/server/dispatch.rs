@@ -1,0 +1,151 @@
+//! Who is ready, and whose time has come.
+
+use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, REST_TIMER, Server, Source, timer_of};
+use crate::connection::Connection;
+use crate::multiplexer::Ready;
+use crate::sys;
+use crate::table::Id;
+use crate::technique::{After, Conversation, News, Turn, Why};
+use crate::tick::Now;
+use std::io;
+
+impl Server {
+    /// Deals with one fd that is ready.
+    pub(super) fn dispatch(&mut self, ready: Ready, now: Now) {
+        match Source::of(ready.token) {
+            Source::Signals => self.on_signal(now),
+            Source::Listener(index) => drop(self.accept(index, now)),
+            Source::Connection(id) if self.table.get(id).is_none() => self.meters.stale += 1,
+            Source::Connection(id) => {
+                if ready.writable {
+                    self.on_writable(id, now);
+                }
+                if ready.readable {
+                    self.on_readable(id, ready.hung_up, now);
+                }
+                self.deliver_early(now);
+            }
+        }
+    }
+
+    fn on_signal(&mut self, now: Now) {
+        if let Ok(signal) = sys::next_signal(&self.signals) {
+            self.begin_drain(signal, now);
+        }
+    }
+
+    /// One read(2): what is left over is reported again, so nobody reads only to hear EAGAIN.
+    pub(super) fn on_readable(&mut self, id: Id, hung_up: bool, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let appetite = connection.appetite(&self.hub.settings).min(self.buffer.len());
+        if appetite == 0 {
+            // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
+            // it was asked when the wait returned, and is not any more.
+            if hung_up {
+                self.close(id, Why::ClientClosed, now);
+            }
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        match connection.fill(&mut buffer[..appetite]) {
+            Ok(0) => self.on_eof(id, now),
+            Ok(count) => {
+                self.converse(id, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
+            }
+            Err(error) if is_no_error(&error) => {}
+            Err(error) => self.close(id, failure(&error), now),
+        }
+        self.buffer = buffer;
+    }
+
+    fn on_eof(&mut self, id: Id, now: Now) {
+        let leaving = self.table.get(id).and_then(Connection::why_leaving);
+        match leaving {
+            Some(why) => self.close(id, why, now),
+            None => self.converse(id, now, |talk, _| talk.on_eof()),
+        }
+    }
+
+    fn on_writable(&mut self, id: Id, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Err(error) = connection.flush(now.tick) {
+            return self.close(id, failure(&error), now);
+        }
+        if connection.backlog() == 0 {
+            self.converse(id, now, Conversation::resume);
+        } else {
+            self.settle(id, After::Wait, now);
+        }
+    }
+
+    /// Tells everybody whose deadline has come.
+    pub(super) fn expire(&mut self, now: Now) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(now.tick, &mut due);
+        for timer in due.drain(..) {
+            match timer {
+                REST_TIMER => self.end_rest(),
+                DRAIN_TIMER => self.go_on_draining(now),
+                _ => {
+                    if let Some(id) = self.table.id_at(timer - FIRST_CONNECTION_TIMER) {
+                        self.on_timer(id, now);
+                    }
+                }
+            }
+        }
+        self.due = due;
+    }
+
+    fn on_timer(&mut self, id: Id, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let deadline = connection.deadline(&self.hub.settings);
+        if deadline.at > now.tick {
+            // It has moved on since the timer was armed. Only now the wheel is told.
+            return self.wheel.arm(timer_of(id), deadline.at);
+        }
+        self.meters.lateness.observe(now.tick.since(deadline.at) as f64 / 1000.0);
+        connection.armed = None;
+        if let Some(why) = connection.why_leaving() {
+            self.close(id, why, now);
+        } else if connection.is_stalled(&self.hub.settings, now.tick) {
+            self.close(id, Why::Stalled, now);
+        } else {
+            self.converse(id, now, Conversation::on_deadline);
+        }
+    }
+
+    /// One reaction of one connection, and what follows from it.
+    pub(super) fn converse(
+        &mut self,
+        id: Id,
+        now: Now,
+        react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
+    ) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let before = connection.seat();
+        let backlog = connection.backlog();
+        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog };
+        let after = connection.conversation().map_or(After::Wait, |talk| react(talk, &mut turn));
+        self.settle_from(id, before, after, now);
+        while let Some(other) = self.replaced.pop() {
+            self.converse(other, now, |talk, turn| talk.on_news(News::Replaced, turn));
+        }
+    }
+}
+
+/// Nothing was there after all, or a signal came between (read(2)).
+fn is_no_error(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+pub(super) fn failure(error: &io::Error) -> Why {
+    Why::Failed(error.raw_os_error().unwrap_or(0))
+}

@@ -1,0 +1,49 @@
+//! What is said of connections, on standard error.
+
+use super::Server;
+use crate::connection::Connection;
+use crate::sys;
+use crate::table::Id;
+use crate::technique::Why;
+use crate::tick::Tick;
+
+/// What is said of each connection. (What an operator must know is always said.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Log {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A line when it closes.
+    Connections,
+    /// And a line for each request.
+    Requests,
+}
+
+impl Log {
+    /// A connection has closed. One that was let go because of a limit is told of in any case.
+    pub(super) fn closed(self, connection: &Connection, why: Why, now: Tick) {
+        let must_be_told = matches!(why, Why::TooSlow | Why::Stalled);
+        if self == Log::Off && !must_be_told {
+            return;
+        }
+        let Connection { peer, received, sent, opened, .. } = connection;
+        let technique = connection.name().as_str();
+        let seconds = now.since(*opened) as f64 / 1000.0;
+        sys::stderr_line(&format!(
+            "closed peer={peer} technique={technique} seconds={seconds:.3} in={received} out={sent} why=\"{why}\""
+        ));
+    }
+}
+
+impl Server {
+    /// A line for each request that was answered in the reaction just over.
+    pub(super) fn log_requests(&mut self, id: Id) {
+        let Some(connection) = self.table.get(id) else {
+            return;
+        };
+        for (path, status) in self.hub.tally.take_journal() {
+            let (peer, path, status) = (connection.peer, path.label(), status.code());
+            sys::stderr_line(&format!("request peer={peer} path={path} status={status}"));
+        }
+    }
+}

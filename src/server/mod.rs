@@ -1,0 +1,234 @@
+//! The loop: one thread that sleeps until something happens, and then says what follows from it.
+//!
+//! A turn has five beats:
+//!
+//! 1. *sleep*: in [`Multiplexer::wait`], and nowhere else, until an fd is ready or the wheel's next
+//!    deadline has come;
+//! 2. *dispatch* (`dispatch.rs`): who is ready is read from, written to, accepted;
+//! 3. *expire* (`dispatch.rs`): whose deadline has come is told so;
+//! 4. *deliver* (`deliver.rs`): who waits for what was published meanwhile is told;
+//! 5. *resume* (`deliver.rs`): who paused in mid-work goes on a little.
+//!
+//! In each of them a connection *reacts*, and after each reaction [`Server::settle`] (`settle.rs`)
+//! derives from its state what everybody else must know: the kernel (interest), the wheel (deadline)
+//! and the channel (subscription). It does so at once, and not at the end of the turn, so that the
+//! answer leaves while the connection is at hand and the first of ten thousand subscribers hears the
+//! news before the last one is even looked at.
+
+mod deliver;
+mod dispatch;
+mod drain;
+mod gate;
+mod histogram;
+mod log;
+mod metrics;
+mod settle;
+
+pub use drain::Exit;
+pub use log::Log;
+
+use crate::buffer::Outgoing;
+use crate::connection::Connection;
+use crate::multiplexer::{Interest, Mechanism, Multiplexer, Ready, Token};
+use crate::settings::Settings;
+use crate::sys::{self, Endpoint, Fd, Moment};
+use crate::table::{Id, Table};
+use crate::technique::{BrowserKey, Hub};
+use crate::tick::{Now, Tick};
+use crate::wheel::Wheel;
+use drain::Drain;
+use gate::Gate;
+use histogram::Histogram;
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+/// What the server is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where to listen.
+    pub listen: Vec<Endpoint>,
+    /// How to wait.
+    pub mechanism: Mechanism,
+    /// How many connections there may be; past it 503.
+    pub max_connections: usize,
+    /// How many of one address; past it 429.
+    pub max_connections_per_ip: Option<usize>,
+    /// The longest that clients may take to leave.
+    pub drain_timeout: Duration,
+    /// What is said of each connection.
+    pub log: Log,
+    /// What the conversations keep to.
+    pub settings: Settings,
+}
+
+/// The server.
+pub struct Server {
+    multiplexer: Box<dyn Multiplexer>,
+    signals: Fd,
+    gate: Gate,
+    table: Table<Connection>,
+    wheel: Wheel,
+    hub: Hub,
+    /// Whose long poll is parked where: a second one releases the first.
+    browsers: HashMap<BrowserKey, Id>,
+    /// Long polls whose place was taken in this reaction.
+    replaced: Vec<Id>,
+    /// Who paused in mid-work and goes on in the next beat.
+    unfinished: Vec<Id>,
+    drain: Option<Drain>,
+    drain_timeout: Duration,
+    log: Log,
+    meters: Meters,
+    started: Moment,
+    /// What the reaction at hand has to say.
+    out: Outgoing,
+    /// Where all reading goes.
+    buffer: Vec<u8>,
+    ready: Vec<Ready>,
+    due: Vec<u32>,
+}
+
+/// What the loop measures of itself.
+#[derive(Debug, Default)]
+struct Meters {
+    wakeups: u64,
+    ready: u64,
+    accepted: u64,
+    /// Readiness of an fd whose connection was gone.
+    stale: u64,
+    /// Seconds from waking to sleeping.
+    turns: Histogram,
+    /// Seconds from a deadline to its being told.
+    lateness: Histogram,
+}
+
+/// The timers that belong to no connection, and then one for each slot of the table.
+const REST_TIMER: u32 = 0;
+const DRAIN_TIMER: u32 = 1;
+const FIRST_CONNECTION_TIMER: u32 = 2;
+
+fn timer_of(id: Id) -> u32 {
+    id.slot + FIRST_CONNECTION_TIMER
+}
+
+/// What a token stands for. A connection's is its id, whose upper half is never 0.
+enum Source {
+    Signals,
+    Listener(usize),
+    Connection(Id),
+}
+
+const SIGNALS: Token = Token(0);
+
+fn listener_token(index: usize) -> Token {
+    Token(index as u64 + 1)
+}
+
+impl Source {
+    fn of(token: Token) -> Source {
+        match (Id::from_bits(token.0), token.0) {
+            (Some(id), _) => Source::Connection(id),
+            (None, 0) => Source::Signals,
+            (None, place) => Source::Listener(place as usize - 1),
+        }
+    }
+}
+
+/// What failed at the start, on what, and why.
+#[derive(Debug)]
+pub struct StartError {
+    /// What the server was about to do.
+    pub doing: String,
+    /// What the kernel said.
+    pub error: io::Error,
+}
+
+impl Server {
+    /// Opens everything that the plan names; serves nothing yet.
+    pub fn start(plan: Plan) -> Result<Server, StartError> {
+        let failed = |doing: &str| {
+            let doing = doing.to_owned();
+            move |error| StartError { doing, error }
+        };
+        // Signals first: from here on none can be lost.
+        let signals = sys::block_and_open().map_err(failed("open a signalfd"))?;
+        let mut multiplexer = plan.mechanism.open().map_err(failed("open an epoll instance"))?;
+        let seed = sys::random_u64().map_err(failed("read randomness"))?;
+        multiplexer.add(&signals, SIGNALS, Interest::READ).map_err(failed("watch the signalfd"))?;
+        let gate = Gate::open(&plan, &mut *multiplexer)?;
+        let buffer = vec![0; plan.settings.max_head.max(64 * 1024)];
+        Ok(Server {
+            multiplexer,
+            signals,
+            gate,
+            table: Table::default(),
+            wheel: Wheel::new(),
+            hub: Hub::new(plan.settings, seed),
+            browsers: HashMap::new(),
+            replaced: Vec::new(),
+            unfinished: Vec::new(),
+            drain: None,
+            drain_timeout: plan.drain_timeout,
+            log: plan.log,
+            meters: Meters::default(),
+            started: sys::moment(),
+            out: Outgoing::default(),
+            buffer,
+            ready: Vec::new(),
+            due: Vec::new(),
+        })
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.gate.endpoints()
+    }
+
+    /// Serves until it is told to go and everybody has left. An error is one of the wait itself, which
+    /// nothing can mend.
+    pub fn run(mut self) -> io::Result<Exit> {
+        self.hub.tally.keep_journal(self.log == Log::Requests);
+        loop {
+            // 1. Sleep.
+            let timeout = self.timeout();
+            let mut ready = std::mem::take(&mut self.ready);
+            self.multiplexer.wait(timeout, &mut ready)?;
+            let woken = sys::moment();
+            let now = self.now(woken);
+            self.meters.wakeups += 1;
+            self.meters.ready += ready.len() as u64;
+            // 2. Dispatch.
+            for ready in &ready {
+                self.dispatch(*ready, now);
+            }
+            self.ready = ready;
+            // 3. Expire.
+            self.expire(now);
+            // 4. Deliver.
+            self.deliver(now);
+            // 5. Resume.
+            self.resume(now);
+            self.audit();
+            self.meters.turns.observe(woken.elapsed().as_secs_f64());
+            if let Some(exit) = self.exit() {
+                return Ok(exit);
+            }
+        }
+    }
+
+    /// How long to sleep, in milliseconds: until the wheel's next deadline. Not at all while somebody
+    /// is in mid-work.
+    fn timeout(&self) -> Option<u64> {
+        if !self.unfinished.is_empty() {
+            return Some(0);
+        }
+        let next = self.wheel.next()?;
+        Some(next.since(self.now(sys::moment()).tick))
+    }
+
+    fn now(&self, moment: Moment) -> Now {
+        let tick = Tick(moment.duration_since(self.started).as_millis() as u64);
+        Now { tick, wall: sys::wall_millis() }
+    }
+}

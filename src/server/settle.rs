@@ -1,0 +1,220 @@
+//! What everybody else must know of a connection, derived from its state after each reaction.
+//!
+//! | who | is told | from |
+//! | --- | --- | --- |
+//! | the peer | what the reaction said | `Outgoing` |
+//! | the channel | whether it is a subscriber | `Connection::seat` |
+//! | the wheel | when something is due | `Connection::deadline` |
+//! | the kernel | what to wake it for | `Connection::wants` |
+
+use super::dispatch::failure;
+use super::{Server, timer_of};
+use crate::connection::{Connection, Parting};
+use crate::multiplexer::Token;
+use crate::table::Id;
+use crate::technique::{After, Seat, Turn, Why};
+use crate::tick::Now;
+
+impl Server {
+    /// Settles a connection whose seat has not changed.
+    pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
+        let before = self.table.get(id).and_then(Connection::seat);
+        self.settle_from(id, before, after, now);
+    }
+
+    /// Settles a connection after a reaction; `before` is the seat that it had.
+    #[inline]
+    pub(super) fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
+        let after = self.answer_reports(id, after, now);
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let said = connection.say(&mut self.out, now.tick);
+        if let After::Close(why) = after {
+            connection.leave(why, now.tick);
+        }
+        let seat = connection.seat();
+        if seat != before {
+            self.reseat(id, before, seat);
+        }
+        if self.log == super::Log::Requests {
+            self.log_requests(id);
+        }
+        if let Err(error) = said {
+            self.out.clear();
+            return self.close(id, failure(&error), now);
+        }
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Parting::Close(why) = connection.part(now.tick) {
+            return self.close(id, why, now);
+        }
+        self.set_timer(id);
+        self.set_interest(id, now);
+        self.note_if_unfinished(id);
+    }
+
+    /// Gives the answers that only the server itself can give.
+    fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
+        while let After::Report(report, manner) = after {
+            let (media_type, body) = self.report(report);
+            let Some(connection) = self.table.get_mut(id) else {
+                return After::Wait;
+            };
+            let backlog = connection.backlog();
+            let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog };
+            after = match connection.conversation() {
+                Some(talk) => talk.answer(&mut turn, &manner, media_type, &body),
+                None => After::Wait,
+            };
+        }
+        after
+    }
+
+    /// The seat is another: out of the old, into the new.
+    fn reseat(&mut self, id: Id, before: Option<Seat>, after: Option<Seat>) {
+        if let Some(old) = before {
+            self.unseat(id, old);
+        }
+        let Some(new) = after else { return };
+        let position = self.hub.channels.get_mut(new.channel).subscribe(id.slot, new.audience);
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.position = position;
+        }
+        if let Some(browser) = new.browser {
+            // The first long poll of this browser is released by the second (RFC 6202 §5.1).
+            self.replaced.extend(self.browsers.insert(browser, id));
+        }
+    }
+
+    fn unseat(&mut self, id: Id, seat: Seat) {
+        let Some(connection) = self.table.get(id) else {
+            return;
+        };
+        let position = connection.position;
+        let moved = self.hub.channels.get_mut(seat.channel).unsubscribe(position, seat.audience);
+        // Whoever sat last has the freed position now.
+        if let Some(moved) = moved.and_then(|slot| self.table.id_at(slot))
+            && let Some(connection) = self.table.get_mut(moved)
+        {
+            connection.position = position;
+        }
+        if let Some(browser) = seat.browser
+            && self.browsers.get(&browser) == Some(&id)
+        {
+            self.browsers.remove(&browser);
+        }
+    }
+
+    /// A deadline that only moves later is not told to the wheel: when the old one fires is time
+    /// enough. So an echo or a delivery touches no timer.
+    #[inline]
+    fn set_timer(&mut self, id: Id) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let deadline = connection.deadline(&self.hub.settings);
+        let armed = self.wheel.deadline(timer_of(id));
+        let is_early_enough = armed.is_some_and(|armed| armed <= deadline.at);
+        if connection.armed != Some(deadline.kind) || !is_early_enough {
+            connection.armed = Some(deadline.kind);
+            self.wheel.arm(timer_of(id), deadline.at);
+        }
+    }
+
+    /// The kernel is told only what it does not know yet.
+    #[inline]
+    fn set_interest(&mut self, id: Id, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let wanted = connection.wants(&self.hub.settings);
+        if wanted == connection.interest {
+            return;
+        }
+        connection.interest = wanted;
+        let told = self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted);
+        if let Err(error) = told {
+            self.close(id, failure(&error), now);
+        }
+    }
+
+    #[inline]
+    fn note_if_unfinished(&mut self, id: Id) {
+        let Some(connection) = self.table.get_mut(id) else { return };
+        if !connection.noted && connection.is_unfinished(&self.hub) {
+            connection.noted = true;
+            self.unfinished.push(id);
+        }
+    }
+
+    /// The one place where a connection ends. The server is taken apart without `..`, so that whoever
+    /// adds a field to it has to decide here what closing means for it.
+    pub(super) fn close(&mut self, id: Id, why: Why, now: Now) {
+        if let Some(seat) = self.table.get(id).and_then(Connection::seat) {
+            self.unseat(id, seat);
+        }
+        let Some(connection) = self.table.remove(id) else {
+            return;
+        };
+        let Server {
+            multiplexer,
+            gate,
+            wheel,
+            log,
+            // Ids of what is gone lead nowhere, so these need no telling.
+            table: _,
+            replaced: _,
+            unfinished: _,
+            ready: _,
+            drain: _,
+            // Unseating has seen to these.
+            hub: _,
+            browsers: _,
+            // These know no connection.
+            signals: _,
+            drain_timeout: _,
+            meters: _,
+            started: _,
+            out: _,
+            buffer: _,
+            due: _,
+        } = self;
+        wheel.cancel(timer_of(id));
+        gate.left(connection.peer);
+        log.closed(&connection, why, now.tick);
+        multiplexer.forget(&connection.fd);
+        drop(connection);
+        self.end_rest();
+    }
+
+    /// In debug builds: what everybody was told agrees with what is so. Skipped for a crowd, which
+    /// would make every turn slow.
+    pub(super) fn audit(&self) {
+        if !cfg!(debug_assertions) || self.table.len() > 200 {
+            return;
+        }
+        let mut armed = 0;
+        for (id, connection) in self.table.iter() {
+            let settings = &self.hub.settings;
+            assert_eq!(connection.interest, connection.wants(settings), "interest of {id:?}: {connection:?}");
+            let told = self.wheel.deadline(timer_of(id)).expect("every connection has a timer");
+            assert!(told <= connection.deadline(settings).at, "timer of {id:?}: {connection:?}");
+            armed += 1;
+            if let Some(seat) = connection.seat() {
+                let subscribers = self.hub.channels.get(seat.channel).subscribers();
+                assert_eq!(subscribers.get(connection.position as usize), Some(&id.slot), "seat of {id:?}");
+            }
+        }
+        let own = [super::REST_TIMER, super::DRAIN_TIMER];
+        let own = own.into_iter().filter(|&timer| self.wheel.deadline(timer).is_some()).count();
+        assert_eq!(self.wheel.armed(), armed + own, "a timer without a connection");
+        let seats = self.table.iter().filter(|(_, connection)| connection.seat().is_some()).count();
+        assert_eq!(self.hub.channels.seats(), seats, "a seat without a connection");
+        for (browser, &id) in &self.browsers {
+            let seat = self.table.get(id).and_then(Connection::seat);
+            assert_eq!(seat.and_then(|seat| seat.browser), Some(*browser), "a browser without its poll");
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! One connection's side of things, without its socket: what it speaks, and the bytes that it could
+//! not deal with yet.
+
+use super::exchange::Exchange;
+use super::{Deadline, Hub, Name, News, Next, Seat, Technique, Turn, Why};
+use crate::buffer::Inbox;
+use crate::channel::ChannelId;
+use crate::http::response::Content;
+use crate::http::router::Report;
+use crate::http::{Manner, Problem, Status};
+use crate::settings::Settings;
+use crate::tick::Tick;
+
+/// How many bytes one reaction says before it pauses. Requests that came in one piece, each of a few
+/// bytes, could otherwise ask for any amount of answers.
+const MOUTHFUL: usize = 64 * 1024;
+
+/// How many bytes are read at a time where all of them can be dealt with.
+const GULP: usize = 64 * 1024;
+
+/// What is left to do after a reaction.
+#[derive(Debug)]
+pub enum After {
+    /// Nothing.
+    Wait,
+    /// Give an answer that only the server itself can give, with [`Conversation::answer`].
+    Report(Report, Manner),
+    /// Send what was said, and end.
+    Close(Why),
+}
+
+/// A conversation with one client.
+#[derive(Debug)]
+pub struct Conversation {
+    technique: Technique,
+    inbox: Inbox,
+    /// It paused with bytes that it could have dealt with, because it had said enough.
+    paused: bool,
+    /// The client has said its last; what it said before is still to be answered.
+    ended: bool,
+}
+
+impl Conversation {
+    /// A conversation with a client that has just come.
+    pub fn new(now: Tick) -> Conversation {
+        let technique = Technique::Exchange(Exchange::fresh(now));
+        Conversation { technique, inbox: Inbox::default(), paused: false, ended: false }
+    }
+
+    /// Bytes came. They may be changed, for masks are taken off in place.
+    pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
+        if self.inbox.is_empty() {
+            let used = self.read_on(bytes, turn);
+            return self.keep_rest(used, |used| bytes[used..].to_vec());
+        }
+        self.resume_with(bytes, turn)
+    }
+
+    fn resume_with(&mut self, fresh: &[u8], turn: &mut Turn<'_>) -> After {
+        let mut bytes = self.inbox.take_with(fresh);
+        let used = self.read_on(&mut bytes, turn);
+        self.keep_rest(used, |used| {
+            bytes.drain(..used);
+            bytes
+        })
+    }
+
+    fn keep_rest(&mut self, (used, after): (usize, After), rest: impl FnOnce(usize) -> Vec<u8>) -> After {
+        self.inbox.keep(rest(used));
+        match after {
+            // The last request has been answered, or is one that will never be whole.
+            After::Wait if self.ended && !self.paused => self.gone(),
+            after => after,
+        }
+    }
+
+    /// Deals with as many bytes as can be dealt with, and says how many.
+    fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, After) {
+        let mut used = 0;
+        self.paused = false;
+        loop {
+            if used < bytes.len() && turn.out.len() >= MOUTHFUL {
+                self.paused = true;
+                return (used, After::Wait);
+            }
+            let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
+            used += more;
+            match next {
+                Next::Wait if more == 0 => return (used, After::Wait),
+                Next::Wait => {}
+                Next::Become(technique) => {
+                    self.technique = technique;
+                    // Who comes while the server is going away is told so at once.
+                    if turn.hub.draining
+                        && let After::Close(why) = self.on_news(News::Draining, turn)
+                    {
+                        return (used, After::Close(why));
+                    }
+                }
+                Next::Report(report, manner) => return (used, After::Report(report, manner)),
+                Next::Close(why) => return (used, After::Close(why)),
+            }
+        }
+    }
+
+    /// There is no room for this client: says so, and ends.
+    pub fn refuse(&mut self, turn: &mut Turn<'_>, problem: &Problem) -> After {
+        turn.problem(&Manner::BROKEN, problem);
+        After::Close(Why::NoRoom)
+    }
+
+    /// Whether no request is under way: nobody is owed anything.
+    pub fn is_idle(&self) -> bool {
+        !self.paused && matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_idle())
+    }
+
+    /// Whether bytes came that nobody will read.
+    pub fn leaves_bytes(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// The client has said its last (FIN). What can be answered at once still is; who waits for news
+    /// is gone.
+    pub fn on_eof(&mut self) -> After {
+        if self.paused {
+            self.ended = true;
+            return After::Wait;
+        }
+        self.gone()
+    }
+
+    fn gone(&self) -> After {
+        After::Close(match &self.technique {
+            Technique::Exchange(exchange) => exchange.on_eof(),
+            _ => Why::ClientClosed,
+        })
+    }
+
+    /// There is something to hear of.
+    pub fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> After {
+        let next = match &mut self.technique {
+            Technique::Exchange(exchange) => match news {
+                News::Draining if exchange.is_idle() && !self.paused => Next::Close(Why::Draining),
+                _ => Next::Wait,
+            },
+            Technique::LongPoll(poll) => poll.on_news(news, turn),
+            Technique::Stream(stream) => stream.0.on_news(news, turn),
+            Technique::Sse(sse) => sse.0.on_news(news, turn),
+            Technique::WebSocket(websocket) => websocket.on_news(news, turn),
+        };
+        self.follow(next, turn)
+    }
+
+    /// The deadline that was asked for has come.
+    pub fn on_deadline(&mut self, turn: &mut Turn<'_>) -> After {
+        let next = match &mut self.technique {
+            Technique::Exchange(exchange) => exchange.on_deadline(turn),
+            Technique::LongPoll(poll) => poll.on_deadline(turn),
+            Technique::Stream(stream) => stream.0.on_deadline(turn),
+            Technique::Sse(sse) => sse.0.on_deadline(turn),
+            Technique::WebSocket(websocket) => websocket.on_deadline(turn),
+        };
+        self.follow(next, turn)
+    }
+
+    /// All that was said has been taken, or it is this conversation's turn again: goes on with the
+    /// bytes that it paused at, and with the history that it still has to say.
+    pub fn resume(&mut self, turn: &mut Turn<'_>) -> After {
+        if self.paused {
+            return self.resume_with(&[], turn);
+        }
+        match &mut self.technique {
+            Technique::Stream(stream) if stream.0.is_behind(turn.hub) => stream.0.catch_up(turn),
+            Technique::Sse(sse) if sse.0.is_behind(turn.hub) => sse.0.catch_up(turn),
+            Technique::WebSocket(websocket) if websocket.is_behind(turn.hub) => websocket.catch_up(turn),
+            _ => {}
+        }
+        After::Wait
+    }
+
+    /// Whether [`Conversation::resume`] would do something.
+    pub fn is_unfinished(&self, hub: &Hub) -> bool {
+        self.paused
+            || match &self.technique {
+                Technique::Stream(stream) => stream.0.is_behind(hub),
+                Technique::Sse(sse) => sse.0.is_behind(hub),
+                Technique::WebSocket(websocket) => websocket.is_behind(hub),
+                Technique::Exchange(_) | Technique::LongPoll(_) => false,
+            }
+    }
+
+    fn follow(&mut self, next: Next, turn: &mut Turn<'_>) -> After {
+        match next {
+            Next::Wait => After::Wait,
+            Next::Become(technique) => {
+                self.technique = technique;
+                // Requests that waited behind the answer have their turn now (RFC 6202 §5.2).
+                if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+            }
+            Next::Report(report, manner) => After::Report(report, manner),
+            Next::Close(why) => After::Close(why),
+        }
+    }
+
+    /// Gives the answer that [`After::Report`] asked for, and goes on with what came behind it.
+    pub fn answer(&mut self, turn: &mut Turn<'_>, manner: &Manner, media_type: &str, body: &[u8]) -> After {
+        let fields = [("Cache-Control", "no-cache")];
+        turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+        if !manner.keep_alive {
+            return After::Close(Why::Answered);
+        }
+        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+    }
+
+    /// When something is due, if nobody says anything. While it is `blocked`, because the client does
+    /// not take what it was sent, it is not asked for anything more: then only a hold, a lease and the
+    /// closing handshake go on.
+    pub fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
+        match &self.technique {
+            Technique::Exchange(exchange) => (!blocked).then(|| exchange.deadline(settings)),
+            Technique::LongPoll(poll) => Some(poll.deadline()),
+            Technique::Stream(stream) => stream.0.deadline(settings, blocked),
+            Technique::Sse(sse) => sse.0.deadline(settings, blocked),
+            Technique::WebSocket(websocket) => websocket.deadline(settings, blocked),
+        }
+    }
+
+    /// The seat that it takes in a channel, if it waits for news.
+    pub fn subscribed(&self) -> Option<Seat> {
+        match &self.technique {
+            Technique::Exchange(_) => None,
+            Technique::LongPoll(poll) => Some(poll.seat()),
+            Technique::Stream(stream) => Some(stream.0.seat()),
+            Technique::Sse(sse) => Some(sse.0.seat()),
+            Technique::WebSocket(websocket) => websocket.seat(),
+        }
+    }
+
+    /// The channel that it waits for, if it does.
+    pub fn channel(&self) -> Option<ChannelId> {
+        self.subscribed().map(|seat| seat.channel)
+    }
+
+    /// What it speaks; between two requests, what it spoke last.
+    pub fn name(&self) -> Name {
+        match &self.technique {
+            Technique::Exchange(exchange) => exchange.name(),
+            Technique::LongPoll(_) => Name::LongPoll,
+            Technique::Stream(_) => Name::Stream,
+            Technique::Sse(_) => Name::Sse,
+            Technique::WebSocket(_) => Name::WebSocket,
+        }
+    }
+
+    /// How many bytes it would like to read, when it has `backlog` bytes waiting to be sent. 0: it
+    /// reads no more until something else has happened.
+    pub fn appetite(&self, backlog: usize, settings: &Settings) -> usize {
+        let may_keep = settings.max_head.saturating_sub(self.inbox.len());
+        match &self.technique {
+            _ if self.ended || self.paused => 0,
+            // What comes behind a stream's request is dropped, so its end is always seen.
+            Technique::Stream(_) | Technique::Sse(_) => GULP,
+            // Who does not take its answers is asked for no more questions.
+            _ if backlog > 0 => 0,
+            Technique::Exchange(exchange) if exchange.takes_a_body() => GULP,
+            Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
+            Technique::WebSocket(_) => GULP,
+        }
+    }
+}
+
+impl Technique {
+    fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        match self {
+            Technique::Exchange(exchange) => exchange.on_bytes(bytes, turn),
+            // What comes behind a parked poll waits.
+            Technique::LongPoll(_) => (0, Next::Wait),
+            Technique::Stream(_) | Technique::Sse(_) => (bytes.len(), Next::Wait),
+            Technique::WebSocket(websocket) => websocket.on_bytes(bytes, turn),
+        }
+    }
+}

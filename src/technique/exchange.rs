@@ -1,0 +1,300 @@
+//! HTTP between one answer and the next: a head is awaited, then perhaps a body, and then there is an
+//! answer, or a technique that owes one.
+
+use super::long_poll;
+use super::sse::Sse;
+use super::stream::Stream;
+use super::websocket::WebSocket;
+use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll};
+use crate::channel::{ChannelId, ChannelName};
+use crate::http::response::{CONTINUE, Content};
+use crate::http::router::route;
+use crate::http::{Body, Manner, Parsed, Problem, Request, Route, Status};
+use crate::page::SECURITY_POLICY;
+use crate::settings::Settings;
+use crate::tick::Tick;
+
+/// Waiting for a request, or for the rest of one.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    stage: Stage,
+    /// When that stage began.
+    since: Tick,
+    /// How many bytes there were when a head was last looked for in vain.
+    looked_at: u32,
+    /// What the last answer was.
+    spoke: Name,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The connection was accepted and nothing has come.
+    Fresh,
+    /// A part of a head has come.
+    Head,
+    /// A head has come; its body is on the way.
+    Body(Box<Upload>),
+    /// The last answer is out.
+    Idle,
+}
+
+/// A request whose body is on the way. What comes of it is settled already.
+#[derive(Debug)]
+struct Upload {
+    manner: Manner,
+    route: Result<Route, Problem>,
+    body: Body,
+}
+
+impl Exchange {
+    /// A connection that has just been accepted.
+    pub(super) fn fresh(now: Tick) -> Exchange {
+        Exchange { stage: Stage::Fresh, since: now, looked_at: 0, spoke: Name::Http }
+    }
+
+    /// A connection that has just given an answer of this technique.
+    pub(super) fn after(spoke: Name, now: Tick) -> Exchange {
+        Exchange { stage: Stage::Idle, since: now, looked_at: 0, spoke }
+    }
+
+    pub(super) fn name(&self) -> Name {
+        self.spoke
+    }
+
+    pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        match self.stage {
+            Stage::Body(_) => self.on_body(bytes, turn),
+            // An empty line before a request is skipped (RFC 9112 §2.2).
+            Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
+            _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
+            _ => self.on_head(bytes, turn),
+        }
+    }
+
+    fn on_body(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        let Stage::Body(mut upload) = std::mem::replace(&mut self.stage, Stage::Idle) else { unreachable!() };
+        match upload.body.take(bytes) {
+            Err(problem) => (0, refuse(turn, &upload.manner, &problem)),
+            Ok(used) if upload.body.is_whole() => {
+                let Upload { manner, route, body } = *upload;
+                (used, self.act(turn, manner, route, body.content))
+            }
+            Ok(used) => {
+                self.stage = Stage::Body(upload);
+                (used, Next::Wait)
+            }
+        }
+    }
+
+    /// Whether a head could be whole, or wrong, that was not so the last time. A head that trickles in
+    /// is looked at when a line ends and when it has doubled: so all the looking together costs no
+    /// more than a few times its length.
+    fn is_worth_a_look(&self, bytes: &[u8], turn: &Turn<'_>) -> bool {
+        let seen = (self.looked_at as usize).min(bytes.len());
+        bytes.len() >= seen * 2
+            || bytes.len() >= turn.hub.settings.max_head
+            || memchr::memchr(b'\n', &bytes[seen..]).is_some()
+    }
+
+    fn on_head(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        match Request::parse(bytes, turn.hub.settings.max_head) {
+            Ok(Parsed::Whole(request, length)) => {
+                self.looked_at = 0;
+                (length, self.on_request(&request, turn))
+            }
+            Ok(Parsed::Partial) => {
+                self.looked_at = bytes.len() as u32;
+                match self.stage {
+                    // The first head counts from accept, a later one from its first byte.
+                    Stage::Fresh => self.stage = Stage::Head,
+                    Stage::Idle => (self.stage, self.since) = (Stage::Head, turn.now.tick),
+                    _ => {}
+                }
+                (0, Next::Wait)
+            }
+            Err(problem) => (0, refuse(turn, &Manner::BROKEN, &problem)),
+        }
+    }
+
+    fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
+        let Settings { max_body, max_head, .. } = turn.hub.settings;
+        let (manner, route) = route(request, &turn.hub.settings);
+        let keep_body = matches!(route, Ok(Route::Publish(..)));
+        let body = match Body::begin(request.framing, keep_body, max_body, max_head) {
+            Err(problem) => return refuse(turn, &manner, &problem),
+            Ok(None) => return self.act(turn, manner, route, Vec::new()),
+            Ok(Some(body)) => body,
+        };
+        if request.expects_continue {
+            // The client asks before it sends: it may as well be told now (RFC 9110 §10.1.1).
+            if let Err(problem) = route {
+                return refuse(turn, &manner, &problem);
+            }
+            turn.out.own.extend_from_slice(CONTINUE);
+        }
+        self.stage = Stage::Body(Box::new(Upload { manner, route, body }));
+        self.since = turn.now.tick;
+        Next::Wait
+    }
+
+    /// Answers a whole request, or hands it to the technique that will.
+    fn act(
+        &mut self,
+        turn: &mut Turn<'_>,
+        manner: Manner,
+        route: Result<Route, Problem>,
+        body: Vec<u8>,
+    ) -> Next {
+        let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
+        (self.stage, self.since, self.spoke) = (Stage::Idle, turn.now.tick, Name::Http);
+        match route.and_then(|route| self.take(turn, manner, route, body)) {
+            Ok(Next::Wait) => self.answered(manner.keep_alive),
+            Ok(next) => next,
+            Err(problem) => {
+                turn.problem(&manner, &problem);
+                self.answered(manner.keep_alive && !problem.fatal)
+            }
+        }
+    }
+
+    fn answered(&self, keep_alive: bool) -> Next {
+        if keep_alive { Next::Wait } else { Next::Close(Why::Answered) }
+    }
+
+    fn take(
+        &mut self,
+        turn: &mut Turn<'_>,
+        manner: Manner,
+        route: Route,
+        body: Vec<u8>,
+    ) -> Result<Next, Problem> {
+        Ok(match route {
+            Route::ShortPoll(ask) => {
+                let channel = open(turn, &ask.channel)?;
+                self.spoke = Name::ShortPoll;
+                short_poll::answer(turn, &manner, channel, ask.since);
+                Next::Wait
+            }
+            Route::LongPoll(ask, hold, browser) => {
+                let channel = open(turn, &ask.channel)?;
+                long_poll::begin(turn, manner, &ask, channel, hold, browser)
+            }
+            Route::Sse(ask, padding) => {
+                let channel = open(turn, &ask.channel)?;
+                Sse::begin(turn, &manner, channel, ask.since, padding)
+            }
+            Route::Stream(ask) => {
+                let channel = open(turn, &ask.channel)?;
+                Stream::begin(turn, &manner, channel, ask.since)
+            }
+            Route::WebSocket(ask, accept) => {
+                let channel = open(turn, &ask.channel)?;
+                WebSocket::begin(turn, &manner, &accept, Some((channel, ask.since)))
+            }
+            Route::Echo(accept) => WebSocket::begin(turn, &manner, &accept, None),
+            Route::Publish(channel, media) => {
+                let channel = open(turn, &channel)?;
+                publish::publish(turn, &manner, channel, media, body)?;
+                Next::Wait
+            }
+            Route::Glimpse(media_type) => {
+                let fields = [("Cache-Control", "no-cache")];
+                turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
+                Next::Wait
+            }
+            Route::Options(allow, is_preflight) => {
+                let fields = [
+                    ("Allow", allow),
+                    ("Access-Control-Allow-Methods", allow),
+                    ("Access-Control-Allow-Headers", "Cache-Control, Content-Type, Last-Event-ID"),
+                    ("Access-Control-Max-Age", "600"),
+                ];
+                let fields = if is_preflight { &fields[..] } else { &fields[..1] };
+                turn.answer(&manner, Status::NoContent, fields, Content::Empty);
+                Next::Wait
+            }
+            Route::Page(asset, browser) => {
+                let wants_cookie = asset.path == "/" && !browser.has_cookie;
+                let cookie = if wants_cookie { turn.hub.new_cookie() } else { String::new() };
+                let fields = [
+                    ("Cache-Control", "no-cache"),
+                    ("Content-Security-Policy", SECURITY_POLICY),
+                    ("Set-Cookie", cookie.as_str()),
+                ];
+                let fields = if wants_cookie { &fields[..] } else { &fields[..2] };
+                turn.answer(&manner, Status::Ok, fields, Content::Whole(asset.media_type, asset.bytes));
+                Next::Wait
+            }
+            Route::Health => {
+                if turn.hub.draining {
+                    return Err(Problem::new(
+                        Status::ServiceUnavailable,
+                        "The server is going away; ask another.",
+                    ));
+                }
+                let fields = [("Cache-Control", "no-cache")];
+                turn.answer(
+                    &manner,
+                    Status::Ok,
+                    &fields,
+                    Content::Whole("text/plain;charset=UTF-8", b"ok\n"),
+                );
+                Next::Wait
+            }
+            Route::Report(report) => Next::Report(report, manner),
+        })
+    }
+
+    /// The end of a hold that is nobody's fault is told to nobody; a request that never came whole is
+    /// answered with 408 (RFC 9110 §15.5.9).
+    pub(super) fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Next {
+        let (manner, detail) = match &self.stage {
+            Stage::Fresh => return Next::Close(Why::SaidNothing),
+            Stage::Idle => return Next::Close(Why::Idle),
+            Stage::Head => (Manner::BROKEN, "The head of the request did not come within --head-timeout."),
+            Stage::Body(upload) => {
+                (upload.manner, "The body of the request did not come within --body-timeout.")
+            }
+        };
+        refuse(turn, &manner, &Problem::fatal(Status::RequestTimeout, detail))
+    }
+
+    pub(super) fn on_eof(&self) -> Why {
+        match self.stage {
+            Stage::Fresh | Stage::Idle => Why::ClientClosed,
+            Stage::Head | Stage::Body(_) => Why::CutShort,
+        }
+    }
+
+    pub(super) fn deadline(&self, settings: &Settings) -> Deadline {
+        let (span, kind) = match self.stage {
+            Stage::Fresh | Stage::Head => (settings.head_timeout, Due::Head),
+            Stage::Body(_) => (settings.body_timeout, Due::Body),
+            Stage::Idle => (settings.idle_timeout, Due::Idle),
+        };
+        Deadline { at: self.since + span, kind }
+    }
+
+    /// Whether no request is under way: nobody is owed anything.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Fresh | Stage::Idle)
+    }
+
+    /// Whether a body is on the way, so that any number of bytes can be dealt with.
+    pub(super) fn takes_a_body(&self) -> bool {
+        matches!(self.stage, Stage::Body(_))
+    }
+}
+
+/// Answers with an error after which the connection closes.
+fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
+    turn.problem(&Manner { keep_alive: false, ..*manner }, problem);
+    Next::Close(Why::Refused(problem.status))
+}
+
+fn open(turn: &mut Turn<'_>, name: &ChannelName) -> Result<ChannelId, Problem> {
+    turn.hub.channels.open(name, &turn.hub.settings).map_err(|_| {
+        let detail = "There are as many channels as --max-channels allows; use one that is there.";
+        Problem::new(Status::InsufficientStorage, detail)
+    })
+}

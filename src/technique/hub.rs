@@ -1,0 +1,107 @@
+//! What all conversations of a server share, and what one of them may touch in a turn of the loop.
+
+use super::Tally;
+use crate::buffer::Outgoing;
+use crate::channel::{ChannelId, Channels, Epoch};
+use crate::http::response::{self, Content};
+use crate::http::{DateCache, Manner, Problem, Status};
+use crate::random::Random;
+use crate::settings::Settings;
+use crate::tick::Now;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// What all conversations share.
+#[derive(Debug)]
+pub struct Hub {
+    /// The limits and times.
+    pub settings: Settings,
+    /// The channels, with their events and subscribers.
+    pub channels: Channels,
+    /// The counts.
+    pub tally: Tally,
+    /// Whether the server is going away: every answer is then the last on its connection.
+    pub draining: bool,
+    pub(super) random: Random,
+    date: DateCache,
+    secret: u64,
+}
+
+/// A browser and the channel that it polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BrowserKey(u64);
+
+impl Hub {
+    /// A server that has just started. The seed draws the epoch and all chance after it.
+    pub fn new(settings: Settings, seed: u64) -> Hub {
+        Hub {
+            settings,
+            channels: Channels::new(Epoch::draw(seed)),
+            tally: Tally::default(),
+            draining: false,
+            random: Random::new(seed),
+            date: DateCache::default(),
+            secret: seed,
+        }
+    }
+
+    /// Writes an answer.
+    pub(super) fn write_answer(
+        &mut self,
+        out: &mut Vec<u8>,
+        now: Now,
+        manner: &Manner,
+        status: Status,
+        fields: &[(&str, &str)],
+        content: Content<'_>,
+    ) {
+        let origin = manner.cors.allows(&self.settings.allow_origin);
+        response::write(out, manner, status, self.date.at(now.wall), origin, fields, content);
+    }
+
+    /// Who polls where: told apart by 64 bits that nobody can aim at without knowing the seed.
+    pub(super) fn browser_key(&self, channel: ChannelId, browser: &str) -> BrowserKey {
+        let mut hasher = DefaultHasher::new();
+        (self.secret, channel, browser).hash(&mut hasher);
+        BrowserKey(hasher.finish())
+    }
+
+    /// A cookie by which a browser is known from now on.
+    pub(super) fn new_cookie(&mut self) -> String {
+        format!("doorbell={}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax", self.random.browser_id())
+    }
+}
+
+/// What one conversation may touch while it reacts.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    /// What it shares with all others.
+    pub hub: &'a mut Hub,
+    /// What time it is.
+    pub now: Now,
+    /// Where it says what it has to say.
+    pub out: &'a mut Outgoing,
+    /// How many bytes of what it said before are still waiting to be sent.
+    pub backlog: usize,
+}
+
+impl Turn<'_> {
+    /// Answers a request, and counts it.
+    pub(super) fn answer(
+        &mut self,
+        manner: &Manner,
+        status: Status,
+        fields: &[(&str, &str)],
+        content: Content<'_>,
+    ) {
+        self.hub.tally.request(manner.path, status);
+        self.hub.write_answer(&mut self.out.own, self.now, manner, status, fields, content);
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn problem(&mut self, manner: &Manner, problem: &Problem) {
+        let manner = Manner { keep_alive: manner.keep_alive && !problem.fatal, ..*manner };
+        let body = problem.json();
+        let content = Content::Whole("application/problem+json", &body);
+        self.answer(&manner, problem.status, problem.fields, content);
+    }
+}

@@ -1,0 +1,60 @@
+//! One round of telling: what was published in a channel since the last, encoded at most once for
+//! each form in which subscribers take it.
+
+use crate::buffer::Shared;
+use crate::channel::ChannelId;
+use crate::http::origin::Cors;
+
+/// The forms in which events go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The answer to a long poll: whole, with its head.
+    LongPoll {
+        /// Whether the connection goes on.
+        keep_alive: bool,
+        /// Which page is allowed to read it.
+        cors: Cors,
+    },
+    /// Server-Sent Events, in a chunk or not.
+    Sse {
+        /// For HTTP/1.1.
+        chunked: bool,
+    },
+    /// Lines of JSON, in a chunk or not.
+    Stream {
+        /// For HTTP/1.1.
+        chunked: bool,
+    },
+    /// WebSocket messages.
+    WebSocket,
+}
+
+/// What the subscribers of one channel are about to be told.
+#[derive(Debug)]
+pub struct Round {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Who is up to date has heard everything up to this number.
+    pub heard: u64,
+    encoded: Vec<(Form, Shared, u64)>,
+}
+
+impl Round {
+    /// A round for all that was published after number `heard`.
+    pub fn new(channel: ChannelId, heard: u64) -> Round {
+        Round { channel, heard, encoded: Vec::new() }
+    }
+
+    /// The bytes in this form, and the number of the last event in them; `encode` makes both if
+    /// nobody has needed them yet.
+    pub fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Vec<u8>, u64)) -> (Shared, u64) {
+        // There are a handful of forms at most, so a search is quicker than a map.
+        if let Some((_, bytes, last)) = self.encoded.iter().find(|(known, ..)| *known == form) {
+            return (bytes.clone(), *last);
+        }
+        let (bytes, last) = encode();
+        let bytes = Shared::new(bytes);
+        self.encoded.push((form, bytes.clone(), last));
+        (bytes, last)
+    }
+}

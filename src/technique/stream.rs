@@ -1,0 +1,137 @@
+//! HTTP streaming: an answer without end (RFC 6202 §3), here with one JSON object a line. A message
+//! ends at the newline and never at the edge of a chunk, for proxies cut chunks as they like.
+//!
+//! Server-Sent Events are the same with another notation, so what both do stands here.
+
+use super::feed::{self, Feed};
+use super::round::Form;
+use super::websocket;
+use super::{Deadline, Due, Hub, News, Next, Seat, Technique, Turn, Why};
+use crate::channel::{ChannelId, Cursor, Event, Since};
+use crate::http::response::{Content, LAST_CHUNK};
+use crate::http::router::NDJSON;
+use crate::http::{Manner, Status};
+use crate::settings::Settings;
+use crate::tick::Tick;
+use std::time::Duration;
+
+/// An open stream of lines.
+#[derive(Debug)]
+pub(super) struct Stream(pub(super) Endless);
+
+/// What is said after a silent ping interval: an empty line.
+const HEARTBEAT: &[u8] = b"\n";
+
+impl Stream {
+    /// Answers `GET /stream`.
+    pub(super) fn begin(
+        turn: &mut Turn<'_>,
+        manner: &Manner,
+        channel: ChannelId,
+        since: Option<Since>,
+    ) -> Next {
+        let form = Form::Stream { chunked: manner.is_1_1 };
+        Endless::say_head(turn, manner, NDJSON);
+        let feed = Feed::open(turn, form, channel, since);
+        Next::Become(Technique::Stream(Stream(Endless::new(turn, form, feed, HEARTBEAT))))
+    }
+}
+
+/// Says where the stream stands: the same object as on a WebSocket.
+pub(super) fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool) {
+    websocket::write_welcome(out, cursor, missed);
+    out.push(b'\n');
+}
+
+/// Appends one event: the same object as on a WebSocket.
+pub(super) fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
+    websocket::write_object(out, id, event);
+    out.push(b'\n');
+}
+
+/// An answer without end, in whatever notation.
+#[derive(Debug)]
+pub(super) struct Endless {
+    feed: Feed,
+    form: Form,
+    heartbeat: &'static [u8],
+    /// When something was said last.
+    said: Tick,
+    /// When the lease is over, if there is one.
+    ends: Option<Tick>,
+}
+
+impl Endless {
+    /// The head of an answer without end. It is the last on its connection, but says so only where
+    /// the end of the connection is the end of the answer (HTTP/1.0).
+    pub(super) fn say_head(turn: &mut Turn<'_>, manner: &Manner, media_type: &str) {
+        let fields = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")];
+        let manner = Manner { keep_alive: manner.keep_alive && manner.is_1_1, ..*manner };
+        turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
+    }
+
+    pub(super) fn new(turn: &mut Turn<'_>, form: Form, feed: Feed, heartbeat: &'static [u8]) -> Endless {
+        let lease = turn.hub.settings.stream_lease;
+        let ends = lease.map(|lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
+        Endless { feed, form, heartbeat, said: turn.now.tick, ends }
+    }
+
+    pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
+        let why = match news {
+            News::Events(round) => match self.feed.on_events(round, turn, self.form) {
+                Ok(()) => {
+                    self.said = turn.now.tick;
+                    return Next::Wait;
+                }
+                Err(feed::TooSlow) => Why::TooSlow,
+            },
+            News::Draining => Why::Draining,
+            // Only long polls replace each other.
+            News::Replaced => return Next::Wait,
+        };
+        self.end(turn, why)
+    }
+
+    pub(super) fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Next {
+        if self.ends.is_some_and(|at| at <= turn.now.tick) {
+            return self.end(turn, Why::LeaseOver);
+        }
+        feed::say(&mut turn.out.own, self.form, self.heartbeat);
+        self.said = turn.now.tick;
+        Next::Wait
+    }
+
+    fn end(&mut self, turn: &mut Turn<'_>, why: Why) -> Next {
+        if matches!(self.form, Form::Sse { chunked: true } | Form::Stream { chunked: true }) {
+            turn.out.own.extend_from_slice(LAST_CHUNK);
+        }
+        Next::Close(why)
+    }
+
+    pub(super) fn is_behind(&self, hub: &Hub) -> bool {
+        self.feed.is_behind(hub)
+    }
+
+    pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>) {
+        self.feed.catch_up(turn, self.form);
+        self.said = turn.now.tick;
+    }
+
+    pub(super) fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
+        let lease = self.ends.map(|at| Deadline { at, kind: Due::Lease });
+        let heartbeat = Deadline { at: self.said + settings.ping_interval, kind: Due::Ping };
+        match lease {
+            Some(lease) if blocked || lease.at <= heartbeat.at => Some(lease),
+            _ => (!blocked).then_some(heartbeat),
+        }
+    }
+
+    pub(super) fn seat(&self) -> Seat {
+        Seat { channel: self.feed.channel, audience: self.form.audience(), browser: None }
+    }
+}
+
+/// 90 % to 110 % of a span, by a number from 0 to 2000.
+fn vary(span: Duration, chance: u64) -> Duration {
+    span.mul_f64(0.9 + chance as f64 / 10_000.0)
+}

@@ -1,0 +1,206 @@
+//! WebSocket: the same TCP connection with other words on it (RFC 6455).
+//!
+//! `/ws` greets, publishes what it is sent, and says what is published; `/echo` says what it hears.
+
+use super::feed::{self, Feed};
+use super::round::Form;
+use super::{Deadline, Due, Hub, News, Next, Seat, Technique, Turn, Why};
+use crate::channel::{ChannelId, Cursor, Data, Event, Since};
+use crate::http::response::Content;
+use crate::http::{Manner, Status};
+use crate::settings::Settings;
+use crate::tick::Tick;
+use crate::websocket::close::{Code, Violation};
+use crate::websocket::frame::{self, Opcode};
+use crate::websocket::handshake::Accept;
+use crate::websocket::message::{Reader, Said};
+use std::time::Duration;
+
+/// How long the peer may take for its half of the closing handshake.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    reader: Reader,
+    /// What it is subscribed to; `None` on `/echo`.
+    feed: Option<Feed>,
+    state: State,
+    /// When that state began.
+    since: Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The peer was heard of.
+    Open,
+    /// It was asked whether it is there.
+    Pinged,
+    /// Our Close frame is out, for this reason; its own is awaited, and nothing else matters.
+    Closing(Why),
+}
+
+impl WebSocket {
+    /// Answers an opening handshake; with a channel it is subscribed to it, else it echoes.
+    pub(super) fn begin(
+        turn: &mut Turn<'_>,
+        manner: &Manner,
+        accept: &Accept,
+        subscription: Option<(ChannelId, Option<Since>)>,
+    ) -> Next {
+        let fields =
+            [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept.as_str())];
+        turn.answer(manner, Status::SwitchingProtocols, &fields, Content::Empty);
+        let feed = subscription.map(|(channel, since)| Feed::open(turn, Form::WebSocket, channel, since));
+        let since = turn.now.tick;
+        Next::Become(Technique::WebSocket(WebSocket {
+            reader: Reader::default(),
+            feed,
+            state: State::Open,
+            since,
+        }))
+    }
+
+    pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        if !matches!(self.state, State::Closing(_)) && !bytes.is_empty() {
+            (self.state, self.since) = (State::Open, turn.now.tick);
+        }
+        match self.reader.next(bytes, turn.hub.settings.max_message) {
+            Ok((used, None)) => (used, Next::Wait),
+            Ok((used, Some(said))) => (used, self.on_said(said, turn)),
+            Err(violation) => (0, self.refuse(violation, turn)),
+        }
+    }
+
+    fn on_said(&mut self, said: Said<'_>, turn: &mut Turn<'_>) -> Next {
+        match (said, self.state) {
+            (Said::Close(_), State::Closing(why)) => return Next::Close(why),
+            (_, State::Closing(_)) => {}
+            (Said::Close(code), _) => return answer_close(code, turn),
+            (Said::Ping(payload), _) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
+            (Said::Pong, _) => {}
+            (Said::Text(text), _) => match &self.feed {
+                None => frame::write(&mut turn.out.own, Opcode::Text, text.as_bytes()),
+                Some(feed) => {
+                    let data = Data::Text(text.into());
+                    turn.hub.channels.publish(feed.channel, data, turn.now.wall);
+                }
+            },
+            (Said::Binary(bytes), _) => match &self.feed {
+                None => frame::write(&mut turn.out.own, Opcode::Binary, &bytes),
+                Some(_) => {
+                    let reason = "Events are text; send text messages here, or binary ones to /echo.";
+                    return self.refuse(Violation { code: Code::UNSUPPORTED_DATA, reason }, turn);
+                }
+            },
+        }
+        Next::Wait
+    }
+
+    /// Fails the connection (RFC 6455 §7.1.7): says why, and listens no longer.
+    fn refuse(&mut self, violation: Violation, turn: &mut Turn<'_>) -> Next {
+        if let State::Closing(why) = self.state {
+            return Next::Close(why);
+        }
+        frame::write_close(&mut turn.out.own, violation.code, violation.reason);
+        Next::Close(Why::Violation(violation.code))
+    }
+
+    pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
+        match (news, &mut self.feed) {
+            (News::Events(round), Some(feed)) => match feed.on_events(round, turn, Form::WebSocket) {
+                Ok(()) => {}
+                Err(feed::TooSlow) => {
+                    let reason = "You read too slowly; come again with the cursor of your last event.";
+                    frame::write_close(&mut turn.out.own, Code::TRY_AGAIN_LATER, reason);
+                    return Next::Close(Why::TooSlow);
+                }
+            },
+            (News::Draining, _) if !matches!(self.state, State::Closing(_)) => {
+                frame::write_close(&mut turn.out.own, Code::GOING_AWAY, "The server is going away.");
+                (self.state, self.since) = (State::Closing(Why::Draining), turn.now.tick);
+            }
+            _ => {}
+        }
+        Next::Wait
+    }
+
+    pub(super) fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Next {
+        match self.state {
+            State::Open => {
+                frame::write(&mut turn.out.own, Opcode::Ping, b"");
+                (self.state, self.since) = (State::Pinged, turn.now.tick);
+                Next::Wait
+            }
+            State::Pinged => Next::Close(Why::NoPong),
+            State::Closing(why) => Next::Close(why),
+        }
+    }
+
+    pub(super) fn is_behind(&self, hub: &Hub) -> bool {
+        let is_open = !matches!(self.state, State::Closing(_));
+        is_open && self.feed.as_ref().is_some_and(|feed| feed.is_behind(hub))
+    }
+
+    pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>) {
+        if let Some(feed) = &mut self.feed {
+            feed.catch_up(turn, Form::WebSocket);
+        }
+    }
+
+    pub(super) fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
+        let after = |span, kind| Some(Deadline { at: self.since + span, kind });
+        match self.state {
+            State::Closing(_) => after(CLOSING, Due::Closing),
+            // A pong could not be read, for it is not read while this lasts.
+            _ if blocked => None,
+            State::Open => after(settings.ping_interval, Due::Ping),
+            State::Pinged => after(settings.ping_interval, Due::Pong),
+        }
+    }
+
+    pub(super) fn seat(&self) -> Option<Seat> {
+        let feed = self.feed.as_ref().filter(|_| !matches!(self.state, State::Closing(_)))?;
+        Some(Seat { channel: feed.channel, audience: Form::WebSocket.audience(), browser: None })
+    }
+}
+
+/// The other half of the closing handshake: the same code back (RFC 6455 §5.5.1). The server then
+/// closes the connection first (§7.1.1).
+fn answer_close(code: Option<Code>, turn: &mut Turn<'_>) -> Next {
+    match code {
+        Some(code) => frame::write_close(&mut turn.out.own, code, ""),
+        None => frame::write(&mut turn.out.own, Opcode::Close, b""),
+    }
+    Next::Close(Why::WebSocketClosed(code))
+}
+
+/// Appends the greeting as a message.
+pub(super) fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool) {
+    write_message(out, |object| write_welcome(object, cursor, missed));
+}
+
+/// Appends an event as a message.
+pub(super) fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
+    write_message(out, |object| write_object(object, id, event));
+}
+
+fn write_message(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
+    let mut payload = Vec::new();
+    fill(&mut payload);
+    frame::write(out, Opcode::Text, &payload);
+}
+
+/// `{"type":"welcome","cursor":…,"missed":…}`.
+pub(super) fn write_welcome(out: &mut Vec<u8>, cursor: Cursor, missed: bool) {
+    out.extend_from_slice(br#"{"type":"welcome","cursor":""#);
+    cursor.write(out);
+    out.extend_from_slice(if missed { br#"","missed":true}"#.as_slice() } else { br#"","missed":false}"# });
+}
+
+/// `{"type":"event","id":…,"time":…,"data":…}`.
+pub(super) fn write_object(out: &mut Vec<u8>, id: Cursor, event: &Event) {
+    out.extend_from_slice(br#"{"type":"event","#);
+    event.write_members(id, out);
+    out.push(b'}');
+}
