@@ -1,6 +1,7 @@
 //! title
 pub mod buffer;
 pub mod channel;
+pub mod cli;
 pub mod connection;
 pub mod http;
 pub mod multiplexer;

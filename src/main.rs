@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: options, run, exit status.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doorbell::cli::run()
+}

@@ -120,24 +120,27 @@ impl Server {
         }
     }
 
-    /// One reaction of one connection, and what follows from it.
+    /// One reaction of one connection, and what follows from it; for others too, whose place it took.
     pub(super) fn converse(
         &mut self,
         id: Id,
         now: Now,
         react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
     ) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+        self.react(id, now, react);
+        while let Some(other) = self.replaced.pop() {
+            self.react(other, now, |talk, turn| talk.on_news(News::Replaced, turn));
+        }
+    }
+
+    #[inline]
+    fn react(&mut self, id: Id, now: Now, react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After) {
+        let Some(connection) = self.table.get_mut(id) else { return };
         let before = connection.seat();
         let backlog = connection.backlog();
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog };
         let after = connection.conversation().map_or(After::Wait, |talk| react(talk, &mut turn));
         self.settle_from(id, before, after, now);
-        while let Some(other) = self.replaced.pop() {
-            self.converse(other, now, |talk, turn| talk.on_news(News::Replaced, turn));
-        }
     }
 }
 

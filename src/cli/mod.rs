@@ -1,0 +1,61 @@
+//! The command line: one file for each sub-command.
+
+mod serve;
+mod units;
+
+use crate::sys;
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// What went wrong with the words on the command line.
+const USAGE: u8 = 2;
+
+/// Both kinds of polling in one program: how clients hear of news, and how one thread hears of ten
+/// thousand sockets.
+///
+/// Without a command it serves.
+#[derive(Debug, Parser)]
+#[command(name = "doorbell", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: serve::Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve every technique on one port, from one thread.
+    Serve(serve::Flags),
+}
+
+/// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
+/// that were not understood, 1 for anything else.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => serve::run(flags),
+    }
+}
+
+/// Help goes to standard output as it is; a mistake becomes one line on standard error.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        sys::stdout_line(error.render().to_string().trim_end());
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let words: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let what = words.join(" ");
+    fail(USAGE, &format!("{}; see doorbell --help", what.trim_start_matches("error: ")))
+}
+
+/// Says in one line what went wrong, and gives the exit status.
+fn fail(status: u8, what: &str) -> ExitCode {
+    sys::stderr_line(&format!("doorbell: {what}"));
+    ExitCode::from(status)
+}
