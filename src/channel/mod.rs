@@ -16,10 +16,17 @@ pub use event::{Data, Event, write_json_string};
 
 use crate::settings::Settings;
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU32;
 
-/// Where a channel stands among all.
+/// Where a channel stands among all. (Counted from 1, so that an `Option` of it costs no space.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ChannelId(u32);
+pub struct ChannelId(NonZeroU32);
+
+impl ChannelId {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// The name of a channel: 1 to 64 of `A-Z a-z 0-9 . _ -`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -253,20 +260,21 @@ impl Channels {
         if self.list.len() >= settings.max_channels {
             return Err(TooManyChannels);
         }
-        let id = ChannelId(self.list.len() as u32);
-        self.ids.insert(name.as_str().into(), id);
         self.list.push(Channel::new(*name, self.epoch));
+        let count = u32::try_from(self.list.len()).ok().and_then(NonZeroU32::new);
+        let id = ChannelId(count.ok_or(TooManyChannels)?);
+        self.ids.insert(name.as_str().into(), id);
         Ok(id)
     }
 
     /// The channel of that id.
     pub fn get(&self, id: ChannelId) -> &Channel {
-        &self.list[id.0 as usize]
+        &self.list[id.index()]
     }
 
     /// The channel of that id, to seat and unseat subscribers.
     pub fn get_mut(&mut self, id: ChannelId) -> &mut Channel {
-        &mut self.list[id.0 as usize]
+        &mut self.list[id.index()]
     }
 
     /// How many channels there are.
@@ -288,7 +296,7 @@ impl Channels {
     pub fn publish(&mut self, id: ChannelId, data: Data, time: u64) -> (Cursor, Delivered) {
         self.published += 1;
         self.unheard_bytes += data.as_str().len();
-        let channel = &mut self.list[id.0 as usize];
+        let channel = &mut self.list[id.index()];
         let cursor = channel.publish(data, time);
         if channel.unheard_from.is_none() {
             channel.unheard_from = Some(cursor.seq);

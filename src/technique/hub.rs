@@ -9,6 +9,7 @@ use crate::random::Random;
 use crate::settings::Settings;
 use crate::tick::Now;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 
 /// What all conversations share.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub struct Hub {
 
 /// A browser and the channel that it polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BrowserKey(u64);
+pub struct BrowserKey(NonZeroU64);
 
 impl Hub {
     /// A server that has just started. The seed draws the epoch and all chance after it.
@@ -62,7 +63,7 @@ impl Hub {
     pub(super) fn browser_key(&self, channel: ChannelId, browser: &str) -> BrowserKey {
         let mut hasher = DefaultHasher::new();
         (self.secret, channel, browser).hash(&mut hasher);
-        BrowserKey(hasher.finish())
+        BrowserKey(NonZeroU64::MIN.saturating_add(hasher.finish()))
     }
 
     /// A cookie by which a browser is known from now on.

@@ -17,7 +17,7 @@ pub(super) struct Sse(pub(super) Endless);
 const RETRY: u64 = 2000;
 
 /// What is said after a silent ping interval: a comment, which nobody hears (HTML §9.2.7).
-const HEARTBEAT: &[u8] = b":\n\n";
+pub(super) const HEARTBEAT: &[u8] = b":\n\n";
 
 impl Sse {
     /// Answers `GET /connect`, after `padding` bytes of comment.
@@ -32,7 +32,7 @@ impl Sse {
         Endless::say_head(turn, manner, EVENT_STREAM);
         feed::say(&mut turn.out.own, form, &comment_of(padding));
         let feed = Feed::open(turn, form, channel, since);
-        Next::Become(Technique::Sse(Sse(Endless::new(turn, form, feed, HEARTBEAT))))
+        Next::Become(Technique::Sse(Sse(Endless::new(turn, form, feed))))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use super::feed::{self, Feed};
 use super::round::Form;
-use super::websocket;
 use super::{Deadline, Due, Hub, News, Next, Seat, Technique, Turn, Why};
+use super::{sse, websocket};
 use crate::channel::{ChannelId, Cursor, Event, Since};
 use crate::http::response::{Content, LAST_CHUNK};
 use crate::http::router::NDJSON;
@@ -33,7 +33,7 @@ impl Stream {
         let form = Form::Stream { chunked: manner.is_1_1 };
         Endless::say_head(turn, manner, NDJSON);
         let feed = Feed::open(turn, form, channel, since);
-        Next::Become(Technique::Stream(Stream(Endless::new(turn, form, feed, HEARTBEAT))))
+        Next::Become(Technique::Stream(Stream(Endless::new(turn, form, feed))))
     }
 }
 
@@ -49,16 +49,18 @@ pub(super) fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
     out.push(b'\n');
 }
 
+/// Later than anything.
+const NEVER: Tick = Tick(u64::MAX);
+
 /// An answer without end, in whatever notation.
 #[derive(Debug)]
 pub(super) struct Endless {
     feed: Feed,
     form: Form,
-    heartbeat: &'static [u8],
     /// When something was said last.
     said: Tick,
-    /// When the lease is over, if there is one.
-    ends: Option<Tick>,
+    /// When the lease is over; `NEVER` if there is none.
+    ends: Tick,
 }
 
 impl Endless {
@@ -70,10 +72,10 @@ impl Endless {
         turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
     }
 
-    pub(super) fn new(turn: &mut Turn<'_>, form: Form, feed: Feed, heartbeat: &'static [u8]) -> Endless {
+    pub(super) fn new(turn: &mut Turn<'_>, form: Form, feed: Feed) -> Endless {
         let lease = turn.hub.settings.stream_lease;
-        let ends = lease.map(|lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
-        Endless { feed, form, heartbeat, said: turn.now.tick, ends }
+        let ends = lease.map_or(NEVER, |lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
+        Endless { feed, form, said: turn.now.tick, ends }
     }
 
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
@@ -93,12 +95,16 @@ impl Endless {
     }
 
     pub(super) fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.ends.is_some_and(|at| at <= turn.now.tick) {
+        if turn.now.tick >= self.ends {
             return self.end(turn, Why::LeaseOver);
         }
-        feed::say(&mut turn.out.own, self.form, self.heartbeat);
+        feed::say(&mut turn.out.own, self.form, self.heartbeat());
         self.said = turn.now.tick;
         Next::Wait
+    }
+
+    fn heartbeat(&self) -> &'static [u8] {
+        if matches!(self.form, Form::Sse { .. }) { sse::HEARTBEAT } else { HEARTBEAT }
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, why: Why) -> Next {
@@ -118,12 +124,11 @@ impl Endless {
     }
 
     pub(super) fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
-        let lease = self.ends.map(|at| Deadline { at, kind: Due::Lease });
-        let heartbeat = Deadline { at: self.said + settings.ping_interval, kind: Due::Ping };
-        match lease {
-            Some(lease) if blocked || lease.at <= heartbeat.at => Some(lease),
-            _ => (!blocked).then_some(heartbeat),
+        let heartbeat = self.said + settings.ping_interval;
+        if self.ends != NEVER && (blocked || self.ends <= heartbeat) {
+            return Some(Deadline { at: self.ends, kind: Due::Lease });
         }
+        (!blocked).then_some(Deadline { at: heartbeat, kind: Due::Ping })
     }
 
     pub(super) fn seat(&self) -> Seat {
