@@ -1,4 +1,29 @@
-//! title
+//! doorbell: both kinds of polling in one program.
+//!
+//! Two things are called polling. One is how a client learns of news from a server: short polling,
+//! long polling, HTTP streaming, Server-Sent Events, WebSocket. The other is how one thread learns from
+//! the kernel which of ten thousand sockets is ready: select(2), poll(2), epoll(7). They are two axes,
+//! independent of each other, and here each of them is a folder:
+//!
+//! - [`technique`]: what the bytes mean. It knows no socket and no clock.
+//! - [`multiplexer`]: how the loop waits. It knows no byte.
+//!
+//! What lies around them, from the top floor to the ground; arrows only point down:
+//!
+//! ```text
+//! cli            the words on the command line
+//! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
+//! connection     one accepted socket
+//! technique      what the bytes mean          multiplexer   how the loop waits
+//! http, websocket, channel                    sys           one function for each system call
+//! tick, wheel, table, buffer                  the ground: no idea of a network
+//! ```
+//!
+//! To read it, begin where a lesson would: [`multiplexer`], its three files side by side; then
+//! [`server`], whose five beats are the loop; then `technique/long_poll.rs`, which is what a parked
+//! request costs; then `server/settle.rs`, where everything that must not be forgotten is derived; and
+//! then [`wheel`], for the pleasure of it. docs/MAP.md says where everything else is.
+
 pub mod buffer;
 pub mod channel;
 pub mod cli;

@@ -235,6 +235,9 @@ pub struct Channels {
     published: u64,
 }
 
+/// About what an event takes besides its data, in bytes: the smallest are not free.
+const AROUND: usize = 64;
+
 /// There are as many channels as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyChannels;
@@ -295,7 +298,7 @@ impl Channels {
     /// Publishes: numbers and keeps the event, and makes the channel ring.
     pub fn publish(&mut self, id: ChannelId, data: Data, time: u64) -> (Cursor, Delivered) {
         self.published += 1;
-        self.unheard_bytes += data.as_str().len();
+        self.unheard_bytes += data.as_str().len() + AROUND;
         let channel = &mut self.list[id.index()];
         let cursor = channel.publish(data, time);
         if channel.unheard_from.is_none() {
@@ -305,7 +308,7 @@ impl Channels {
         (cursor, channel.audience())
     }
 
-    /// How many bytes of data wait for [`Channels::next_ringing`].
+    /// About how many bytes wait for [`Channels::next_ringing`].
     pub fn unheard_bytes(&self) -> usize {
         self.unheard_bytes
     }

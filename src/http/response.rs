@@ -35,6 +35,8 @@ pub enum Content<'a> {
     Whole(&'a str, &'a [u8]),
     /// A media type; the bytes come later, as they come about.
     Streamed(&'a str),
+    /// A media type, for HEAD, and not a word of how long it would be (RFC 9110 §9.3.2).
+    Unsaid(&'a str),
 }
 
 /// Appends an answer: status line, `Date`, the fields that every answer has, `fields`, and content.
@@ -74,6 +76,10 @@ pub fn write(
             put(media_type);
             put("\r\nContent-Length: ");
             put(itoa::Buffer::new().format(bytes.len()));
+        }
+        Content::Unsaid(media_type) => {
+            put("\r\nContent-Type: ");
+            put(media_type);
         }
         Content::Streamed(media_type) => {
             put("\r\nContent-Type: ");

@@ -44,7 +44,8 @@ impl Server {
             // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
             // it was asked when the wait returned, and is not any more.
             if hung_up {
-                self.close(id, Why::ClientClosed, now);
+                let why = connection.why_leaving().unwrap_or(Why::ClientClosed);
+                self.close(id, why, now);
             }
             return;
         }

@@ -6,6 +6,7 @@ use crate::sys;
 use crate::table::Id;
 use crate::technique::Why;
 use crate::tick::Tick;
+use std::io;
 
 /// What is said of each connection. (What an operator must know is always said.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,10 @@ impl Log {
         let Connection { peer, received, sent, opened, .. } = connection;
         let technique = connection.name().as_str();
         let seconds = now.since(*opened) as f64 / 1000.0;
+        let why = match why {
+            Why::Failed(errno) => io::Error::from_raw_os_error(errno).to_string(),
+            why => why.to_string(),
+        };
         sys::stderr_line(&format!(
             "closed peer={peer} technique={technique} seconds={seconds:.3} in={received} out={sent} why=\"{why}\""
         ));

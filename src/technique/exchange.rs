@@ -199,7 +199,7 @@ impl Exchange {
             }
             Route::Glimpse(media_type) => {
                 let fields = [("Cache-Control", "no-cache")];
-                turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
+                turn.answer(&manner, Status::Ok, &fields, Content::Unsaid(media_type));
                 Next::Wait
             }
             Route::Options(allow, is_preflight) => {

@@ -212,9 +212,7 @@ impl std::fmt::Display for Why {
             Why::LeaseOver => "the lease of the stream was over",
             Why::Draining => "the server is going away",
             Why::DrainOver => "did not leave within --drain-timeout",
-            Why::Failed(errno) => {
-                return write!(f, "{}", std::io::Error::from_raw_os_error(*errno));
-            }
+            Why::Failed(errno) => return write!(f, "the socket failed with errno {errno}"),
             Why::NoRoom => "no room",
         };
         f.write_str(text)

@@ -64,11 +64,10 @@ pub(super) struct Endless {
 }
 
 impl Endless {
-    /// The head of an answer without end. It is the last on its connection, but says so only where
-    /// the end of the connection is the end of the answer (HTTP/1.0).
+    /// The head of an answer without end. It is the last on its connection.
     pub(super) fn say_head(turn: &mut Turn<'_>, manner: &Manner, media_type: &str) {
         let fields = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")];
-        let manner = Manner { keep_alive: manner.keep_alive && manner.is_1_1, ..*manner };
+        let manner = Manner { keep_alive: false, ..*manner };
         turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
     }
 
