@@ -300,10 +300,10 @@ impl std::fmt::Display for Peer {
 mod tests {
     use super::*;
 
-    /// With its generation in the table (4), its node on the wheel (16) and its seat in a channel (4)
+    /// With its generation in the table (8), its node on the wheel (16) and its seat in a channel (4)
     /// a connection is to cost 160 bytes at most.
     #[test]
-    fn a_connection_is_at_most_136_bytes() {
-        assert!(size_of::<Connection>() <= 136, "{}", size_of::<Connection>());
+    fn a_connection_is_at_most_128_bytes() {
+        assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
     }
 }

@@ -11,6 +11,7 @@
 pub mod body;
 pub mod date;
 pub mod origin;
+pub mod path;
 pub mod problem;
 pub mod query;
 pub mod request;
@@ -19,7 +20,8 @@ pub mod router;
 
 pub use body::{Body, Framing};
 pub use date::DateCache;
+pub use path::Path;
 pub use problem::{Problem, Status};
 pub use request::{Method, Parsed, Request};
 pub use response::Manner;
-pub use router::{Ask, Browser, Path, Route};
+pub use router::{Ask, Browser, Route};

@@ -1,8 +1,8 @@
 //! Answers, as bytes (RFC 9112 §4, §6).
 
 use super::origin::Cors;
+use super::path::Path;
 use super::problem::Status;
-use super::router::Path;
 
 /// How an answer goes out, as the request has settled it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -97,6 +97,7 @@ impl Conversation {
                         return (used, After::Close(why));
                     }
                 }
+                Next::Answered => self.await_request(turn),
                 Next::Report(report, manner) => return (used, After::Report(report, manner)),
                 Next::Close(why) => return (used, After::Close(why)),
             }
@@ -144,8 +145,8 @@ impl Conversation {
                 _ => Next::Wait,
             },
             Technique::LongPoll(poll) => poll.on_news(news, turn),
-            Technique::Stream(stream) => stream.0.on_news(news, turn),
-            Technique::Sse(sse) => sse.0.on_news(news, turn),
+            Technique::Stream(stream) => stream.on_news(news, turn),
+            Technique::Sse(sse) => sse.on_news(news, turn),
             Technique::WebSocket(websocket) => websocket.on_news(news, turn),
         };
         self.follow(next, turn)
@@ -156,8 +157,8 @@ impl Conversation {
         let next = match &mut self.technique {
             Technique::Exchange(exchange) => exchange.on_deadline(turn),
             Technique::LongPoll(poll) => poll.on_deadline(turn),
-            Technique::Stream(stream) => stream.0.on_deadline(turn),
-            Technique::Sse(sse) => sse.0.on_deadline(turn),
+            Technique::Stream(stream) => stream.on_deadline(turn),
+            Technique::Sse(sse) => sse.on_deadline(turn),
             Technique::WebSocket(websocket) => websocket.on_deadline(turn),
         };
         self.follow(next, turn)
@@ -170,8 +171,8 @@ impl Conversation {
             return self.resume_with(&[], turn);
         }
         match &mut self.technique {
-            Technique::Stream(stream) if stream.0.is_behind(turn.hub) => stream.0.catch_up(turn),
-            Technique::Sse(sse) if sse.0.is_behind(turn.hub) => sse.0.catch_up(turn),
+            Technique::Stream(stream) if stream.is_behind(turn.hub) => stream.catch_up(turn),
+            Technique::Sse(sse) if sse.is_behind(turn.hub) => sse.catch_up(turn),
             Technique::WebSocket(websocket) if websocket.is_behind(turn.hub) => websocket.catch_up(turn),
             _ => {}
         }
@@ -182,8 +183,8 @@ impl Conversation {
     pub fn is_unfinished(&self, hub: &Hub) -> bool {
         self.paused
             || match &self.technique {
-                Technique::Stream(stream) => stream.0.is_behind(hub),
-                Technique::Sse(sse) => sse.0.is_behind(hub),
+                Technique::Stream(stream) => stream.is_behind(hub),
+                Technique::Sse(sse) => sse.is_behind(hub),
                 Technique::WebSocket(websocket) => websocket.is_behind(hub),
                 Technique::Exchange(_) | Technique::LongPoll(_) => false,
             }
@@ -192,14 +193,23 @@ impl Conversation {
     fn follow(&mut self, next: Next, turn: &mut Turn<'_>) -> After {
         match next {
             Next::Wait => After::Wait,
-            Next::Become(technique) => {
-                self.technique = technique;
+            Next::Answered => {
+                self.await_request(turn);
                 // Requests that waited behind the answer have their turn now (RFC 6202 §5.2).
                 if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+            }
+            // Nobody becomes anything without a request.
+            Next::Become(technique) => {
+                self.technique = technique;
+                After::Wait
             }
             Next::Report(report, manner) => After::Report(report, manner),
             Next::Close(why) => After::Close(why),
         }
+    }
+
+    fn await_request(&mut self, turn: &Turn<'_>) {
+        self.technique = Technique::Exchange(Exchange::after(self.name(), turn.now.tick));
     }
 
     /// Gives the answer that [`After::Report`] asked for, and goes on with what came behind it.
@@ -219,8 +229,8 @@ impl Conversation {
         match &self.technique {
             Technique::Exchange(exchange) => (!blocked).then(|| exchange.deadline(settings)),
             Technique::LongPoll(poll) => Some(poll.deadline()),
-            Technique::Stream(stream) => stream.0.deadline(settings, blocked),
-            Technique::Sse(sse) => sse.0.deadline(settings, blocked),
+            Technique::Stream(stream) => stream.deadline(settings, blocked),
+            Technique::Sse(sse) => sse.deadline(settings, blocked),
             Technique::WebSocket(websocket) => websocket.deadline(settings, blocked),
         }
     }
@@ -230,8 +240,8 @@ impl Conversation {
         match &self.technique {
             Technique::Exchange(_) => None,
             Technique::LongPoll(poll) => Some(poll.seat()),
-            Technique::Stream(stream) => Some(stream.0.seat()),
-            Technique::Sse(sse) => Some(sse.0.seat()),
+            Technique::Stream(stream) => Some(stream.seat()),
+            Technique::Sse(sse) => Some(sse.seat()),
             Technique::WebSocket(websocket) => websocket.seat(),
         }
     }

@@ -2,10 +2,8 @@
 //! answer, or a technique that owes one.
 
 use super::long_poll;
-use super::sse::Sse;
-use super::stream::Stream;
 use super::websocket::WebSocket;
-use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll};
+use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll, sse, stream};
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::response::{CONTINUE, Content};
 use crate::http::router::route;
@@ -181,11 +179,11 @@ impl Exchange {
             }
             Route::Sse(ask, padding) => {
                 let channel = open(turn, &ask.channel)?;
-                Sse::begin(turn, &manner, channel, ask.since, padding)
+                sse::begin(turn, &manner, (channel, ask.since), padding)
             }
             Route::Stream(ask) => {
                 let channel = open(turn, &ask.channel)?;
-                Stream::begin(turn, &manner, channel, ask.since)
+                stream::begin(turn, &manner, (channel, ask.since))
             }
             Route::WebSocket(ask, accept) => {
                 let channel = open(turn, &ask.channel)?;

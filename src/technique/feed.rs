@@ -5,17 +5,35 @@
 //! from there as fast as it takes it; what is published meanwhile waits its turn in the history.
 
 use super::round::{Form, Round};
-use super::{Hub, Name, Turn, sse, stream, websocket};
-use crate::channel::{Audience, Channel, ChannelId, Place, Since};
+use super::{Hub, Name, Seat, Turn};
+use crate::channel::{Audience, Channel, ChannelId, Cursor, Event, Place, Since};
 use crate::http::response::write_chunk;
 
 /// How many bytes of history are said at a time. The rest follows when these have been taken.
 const HELPING: usize = 64 * 1024;
 
+/// How events are written down for those who follow: each technique has its own.
+#[derive(Debug)]
+pub(super) struct Notation {
+    /// Whose it is, as it is counted.
+    pub(super) technique: Name,
+    /// Whose it is, as the publisher is told.
+    pub(super) audience: Audience,
+    /// Writes where the reader stands, whether it has missed something, and a number from 0 to 999 by
+    /// chance.
+    pub(super) write_place: fn(&mut Vec<u8>, Cursor, bool, u64),
+    /// Writes an event.
+    pub(super) write_event: fn(&mut Vec<u8>, Cursor, &Event),
+    /// What an answer without end says to break a silence.
+    pub(super) heartbeat: &'static [u8],
+}
+
 /// A place in a channel that moves on.
 #[derive(Debug)]
 pub(super) struct Feed {
-    pub(super) channel: ChannelId,
+    channel: ChannelId,
+    /// Whether what is said goes out in chunks.
+    chunked: bool,
     heard: u64,
 }
 
@@ -24,14 +42,35 @@ pub(super) struct Feed {
 pub(super) struct TooSlow;
 
 impl Feed {
-    /// Opens a feed in this form: says where it stands, then as much of the history as is wanted.
-    pub(super) fn open(turn: &mut Turn<'_>, form: Form, channel: ChannelId, since: Option<Since>) -> Feed {
+    /// Opens a feed: says where it stands, then as much of the history as is wanted.
+    pub(super) fn open(
+        turn: &mut Turn<'_>,
+        notation: &Notation,
+        chunked: bool,
+        channel: ChannelId,
+        since: Option<Since>,
+    ) -> Feed {
         let news = turn.hub.channels.get(channel);
         let place = since.map_or(news.from_now(), |since| news.from(since));
-        let mut feed = Feed { channel, heard: place.heard };
-        feed.say_place(turn, form, place);
-        feed.catch_up(turn, form);
+        let mut feed = Feed { channel, chunked, heard: place.heard };
+        feed.say_place(turn, notation, place);
+        feed.catch_up(turn, notation);
         feed
+    }
+
+    /// The channel that it follows.
+    pub(super) fn channel(&self) -> ChannelId {
+        self.channel
+    }
+
+    /// Its seat in that channel.
+    pub(super) fn seat(&self, notation: &Notation) -> Seat {
+        Seat { channel: self.channel, audience: notation.audience, browser: None }
+    }
+
+    /// Whether what is said goes out in chunks.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.chunked
     }
 
     /// Whether there is history that was not said yet.
@@ -41,17 +80,17 @@ impl Feed {
 
     /// Says the next helping of history. If it is kept no longer, says that events were missed, and
     /// goes on with what is kept.
-    pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>, form: Form) {
+    pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>, notation: &Notation) {
         let channel = turn.hub.channels.get(self.channel);
         if !channel.reaches_back_to(self.heard) {
             let place = Place { missed: true, ..channel.from(Since::Start) };
             self.heard = place.heard;
-            self.say_place(turn, form, place);
+            self.say_place(turn, notation, place);
         }
         if self.is_behind(turn.hub) {
-            let (bytes, last) = encode(turn.hub.channels.get(self.channel), form, self.heard, HELPING);
+            let (bytes, last) = self.encode(turn.hub.channels.get(self.channel), notation, HELPING);
             turn.out.own.extend_from_slice(&bytes);
-            self.moved_to(last, turn, form);
+            self.move_to(last, turn, notation);
         }
     }
 
@@ -60,87 +99,53 @@ impl Feed {
         &mut self,
         round: &mut Round,
         turn: &mut Turn<'_>,
-        form: Form,
+        notation: &Notation,
     ) -> Result<(), TooSlow> {
         if self.heard != round.heard {
             // Behind, and fed from the history; or subscribed in the middle of this very turn.
             return Ok(());
         }
+        let form = Form::Words { technique: notation.technique, chunked: self.chunked };
         let channel = turn.hub.channels.get(self.channel);
-        let (bytes, last) = round.bytes(form, || encode(channel, form, self.heard, usize::MAX));
+        let (bytes, last) = round.bytes(form, || self.encode(channel, notation, usize::MAX));
         if turn.backlog > 0 && turn.backlog + bytes.len() > turn.hub.settings.outbox_limit {
             return Err(TooSlow);
         }
         turn.out.shared = Some(bytes);
-        self.moved_to(last, turn, form);
+        self.move_to(last, turn, notation);
         Ok(())
     }
 
-    fn moved_to(&mut self, last: u64, turn: &mut Turn<'_>, form: Form) {
-        turn.hub.tally.deliver(form.technique(), last - self.heard);
+    fn move_to(&mut self, last: u64, turn: &mut Turn<'_>, notation: &Notation) {
+        turn.hub.tally.deliver(notation.technique, last - self.heard);
         self.heard = last;
     }
 
-    fn say_place(&self, turn: &mut Turn<'_>, form: Form, place: Place) {
+    fn say_place(&self, turn: &mut Turn<'_>, notation: &Notation, place: Place) {
         let cursor = turn.hub.channels.get(self.channel).cursor(place.heard);
         let mut words = Vec::new();
-        match form {
-            Form::Sse { .. } => {
-                sse::write_place(&mut words, cursor, place.missed, turn.hub.random.below(1000))
+        (notation.write_place)(&mut words, cursor, place.missed, turn.hub.random.below(1000));
+        self.say(&mut turn.out.own, &words);
+    }
+
+    /// Appends words, in a chunk or not.
+    pub(super) fn say(&self, out: &mut Vec<u8>, words: &[u8]) {
+        if self.chunked { write_chunk(out, words) } else { out.extend_from_slice(words) }
+    }
+
+    /// The events that were not said yet, until they are more than `most` bytes; and the last one's
+    /// number.
+    fn encode(&self, channel: &Channel, notation: &Notation, most: usize) -> (Vec<u8>, u64) {
+        let (mut words, mut last) = (Vec::new(), self.heard);
+        for (id, event) in channel.after(self.heard) {
+            (notation.write_event)(&mut words, id, event);
+            last = id.seq;
+            if words.len() >= most {
+                break;
             }
-            Form::Stream { .. } => stream::write_place(&mut words, cursor, place.missed),
-            Form::WebSocket => websocket::write_place(&mut words, cursor, place.missed),
-            Form::LongPoll { .. } => {}
         }
-        say(&mut turn.out.own, form, &words);
-    }
-}
-
-/// Appends words in the framing of this form.
-pub(super) fn say(out: &mut Vec<u8>, form: Form, words: &[u8]) {
-    match form {
-        Form::Sse { chunked: true } | Form::Stream { chunked: true } => write_chunk(out, words),
-        _ => out.extend_from_slice(words),
-    }
-}
-
-/// The events after number `heard`, until they are more than `most` bytes; and the last one's number.
-fn encode(channel: &Channel, form: Form, heard: u64, most: usize) -> (Vec<u8>, u64) {
-    let (mut words, mut last) = (Vec::new(), heard);
-    for (id, event) in channel.after(heard) {
-        match form {
-            Form::Sse { .. } => sse::write_event(&mut words, id, event),
-            Form::Stream { .. } => stream::write_event(&mut words, id, event),
-            Form::WebSocket => websocket::write_event(&mut words, id, event),
-            Form::LongPoll { .. } => {}
-        }
-        last = id.seq;
-        if words.len() >= most {
-            break;
-        }
-    }
-    let mut bytes = Vec::with_capacity(words.len() + 16);
-    say(&mut bytes, form, &words);
-    (bytes, last)
-}
-
-impl Form {
-    fn technique(self) -> Name {
-        match self {
-            Form::LongPoll { .. } => Name::LongPoll,
-            Form::Sse { .. } => Name::Sse,
-            Form::Stream { .. } => Name::Stream,
-            Form::WebSocket => Name::WebSocket,
-        }
-    }
-
-    /// Among whom a subscriber of this form is counted.
-    pub(super) fn audience(self) -> Audience {
-        match self {
-            Form::LongPoll { .. } => Audience::LongPoll,
-            Form::Sse { .. } => Audience::Sse,
-            Form::Stream { .. } => Audience::Stream,
-            Form::WebSocket => Audience::WebSocket,
-        }
+        let mut bytes = Vec::with_capacity(words.len() + 16);
+        self.say(&mut bytes, &words);
+        (bytes, last)
     }
 }

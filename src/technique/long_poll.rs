@@ -5,7 +5,6 @@
 //! place, or the server goes away.) While it is parked nothing happens: it is an fd that the kernel
 //! watches, a timer on the wheel, and a seat in its channel.
 
-use super::exchange::Exchange;
 use super::hub::BrowserKey;
 use super::round::{Form, Round};
 use super::short_poll::{self, Kind};
@@ -80,7 +79,7 @@ impl LongPoll {
         turn.out.shared = Some(bytes);
         turn.hub.tally.deliver(Name::LongPoll, last - self.heard);
         turn.hub.tally.request(self.manner.path, Status::Ok);
-        self.over(turn)
+        self.over()
     }
 
     fn on_late_events(&mut self, turn: &mut Turn<'_>) -> Next {
@@ -102,7 +101,7 @@ impl LongPoll {
     fn answer_now(&self, turn: &mut Turn<'_>, place: Place) -> Next {
         let cookie = self.cookie(turn);
         short_poll::answer_now(turn, &self.manner, Name::LongPoll, self.channel, place, cookie.as_deref());
-        self.over(turn)
+        self.over()
     }
 
     fn answer(&self, turn: &mut Turn<'_>, kind: Kind) -> Next {
@@ -110,7 +109,7 @@ impl LongPoll {
         let body = short_poll::empty(turn.hub.channels.get(self.channel), kind, place);
         let cookie = self.cookie(turn);
         short_poll::send(turn, &self.manner, &body, cookie.as_deref());
-        self.over(turn)
+        self.over()
     }
 
     /// The bytes that wake everyone, and the number of the last event in them. No cookie: it would
@@ -128,11 +127,8 @@ impl LongPoll {
         self.needs_cookie.then(|| turn.hub.new_cookie())
     }
 
-    fn over(&self, turn: &Turn<'_>) -> Next {
-        if !self.manner.keep_alive {
-            return Next::Close(Why::Answered);
-        }
-        Next::Become(Technique::Exchange(Exchange::after(Name::LongPoll, turn.now.tick)))
+    fn over(&self) -> Next {
+        if self.manner.keep_alive { Next::Answered } else { Next::Close(Why::Answered) }
     }
 
     pub(super) fn deadline(&self) -> Deadline {

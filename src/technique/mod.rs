@@ -19,10 +19,12 @@
 //! | WebSocket | `websocket.rs` | a connection that speaks another protocol now |
 
 mod conversation;
+mod endless;
 mod exchange;
 mod feed;
 mod hub;
 mod long_poll;
+mod object;
 mod publish;
 mod round;
 mod short_poll;
@@ -49,8 +51,8 @@ enum Technique {
     /// HTTP, between one answer and the next.
     Exchange(exchange::Exchange),
     LongPoll(long_poll::LongPoll),
-    Stream(stream::Stream),
-    Sse(sse::Sse),
+    Stream(endless::Endless),
+    Sse(endless::Endless),
     WebSocket(websocket::WebSocket),
 }
 
@@ -61,6 +63,8 @@ enum Next {
     Wait,
     /// Another technique from here on.
     Become(Technique),
+    /// The answer that was owed is out; the next request is awaited.
+    Answered,
     /// An answer that only the server itself can give.
     Report(Report, Manner),
     /// The end, once what is to be said has been sent.

@@ -1,6 +1,7 @@
 //! One round of telling: what was published in a channel since the last, encoded at most once for
 //! each form in which subscribers take it.
 
+use super::Name;
 use crate::buffer::Shared;
 use crate::channel::ChannelId;
 use crate::http::origin::Cors;
@@ -15,18 +16,13 @@ pub enum Form {
         /// Which page is allowed to read it.
         cors: Cors,
     },
-    /// Server-Sent Events, in a chunk or not.
-    Sse {
+    /// What is said to those who stay, in a chunk or not.
+    Words {
+        /// Whose notation it is.
+        technique: Name,
         /// For HTTP/1.1.
         chunked: bool,
     },
-    /// Lines of JSON, in a chunk or not.
-    Stream {
-        /// For HTTP/1.1.
-        chunked: bool,
-    },
-    /// WebSocket messages.
-    WebSocket,
 }
 
 /// What the subscribers of one channel are about to be told.

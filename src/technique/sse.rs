@@ -1,39 +1,29 @@
 //! Server-Sent Events: an answer without end, in the notation that EventSource reads (HTML §9.2).
 
-use super::feed::{self, Feed};
-use super::round::Form;
-use super::stream::Endless;
-use super::{Next, Technique, Turn};
-use crate::channel::{ChannelId, Cursor, Event, Since};
+use super::endless::Endless;
+use super::feed::Notation;
+use super::{Name, Next, Technique, Turn};
+use crate::channel::{Audience, ChannelId, Cursor, Event, Since};
 use crate::http::Manner;
 use crate::http::router::EVENT_STREAM;
-
-/// An open event stream.
-#[derive(Debug)]
-pub(super) struct Sse(pub(super) Endless);
 
 /// How long EventSource waits before it comes again, in milliseconds; up to a second more is added by
 /// chance, so that those who are cut off together do not come back together.
 const RETRY: u64 = 2000;
 
-/// What is said after a silent ping interval: a comment, which nobody hears (HTML §9.2.7).
-pub(super) const HEARTBEAT: &[u8] = b":\n\n";
+/// Fields and empty lines. A silence is broken by a comment, which nobody hears (HTML §9.2.7).
+static FIELDS: Notation =
+    Notation { technique: Name::Sse, audience: Audience::Sse, write_place, write_event, heartbeat: b":\n\n" };
 
-impl Sse {
-    /// Answers `GET /connect`, after `padding` bytes of comment.
-    pub(super) fn begin(
-        turn: &mut Turn<'_>,
-        manner: &Manner,
-        channel: ChannelId,
-        since: Option<Since>,
-        padding: usize,
-    ) -> Next {
-        let form = Form::Sse { chunked: manner.is_1_1 };
-        Endless::say_head(turn, manner, EVENT_STREAM);
-        feed::say(&mut turn.out.own, form, &comment_of(padding));
-        let feed = Feed::open(turn, form, channel, since);
-        Next::Become(Technique::Sse(Sse(Endless::new(turn, form, feed))))
-    }
+/// Answers `GET /connect`, after `padding` bytes of comment.
+pub(super) fn begin(
+    turn: &mut Turn<'_>,
+    manner: &Manner,
+    place: (ChannelId, Option<Since>),
+    padding: usize,
+) -> Next {
+    let preface = comment_of(padding);
+    Next::Become(Technique::Sse(Endless::begin(turn, manner, EVENT_STREAM, &preface, &FIELDS, place)))
 }
 
 /// A comment of so many bytes, its newline included.
@@ -47,7 +37,7 @@ fn comment_of(length: usize) -> Vec<u8> {
 
 /// Says where the stream stands. The `id:` makes EventSource remember the cursor, and send it as
 /// `Last-Event-ID` when it comes again.
-pub(super) fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool, jitter: u64) {
+fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool, jitter: u64) {
     if missed {
         out.extend_from_slice(b"event: missed\n");
     }
@@ -64,7 +54,7 @@ pub(super) fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool, jitte
 /// Appends one event: its id, a `data:` for each line, and an empty line. CR and CRLF end a line like
 /// LF does, and arrive as LF (HTML §9.2.5). A space is always put behind the colon, because one is
 /// always taken away there.
-pub(super) fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
+fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
     out.extend_from_slice(b"id: ");
     id.write(out);
     for line in lines(event.data.as_str()) {

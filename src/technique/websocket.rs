@@ -2,10 +2,9 @@
 //!
 //! `/ws` greets, publishes what it is sent, and says what is published; `/echo` says what it hears.
 
-use super::feed::{self, Feed};
-use super::round::Form;
-use super::{Deadline, Due, Hub, News, Next, Seat, Technique, Turn, Why};
-use crate::channel::{ChannelId, Cursor, Data, Event, Since};
+use super::feed::{Feed, Notation, TooSlow};
+use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
+use crate::channel::{Audience, ChannelId, Data, Since};
 use crate::http::response::Content;
 use crate::http::{Manner, Status};
 use crate::settings::Settings;
@@ -15,6 +14,17 @@ use crate::websocket::frame::{self, Opcode};
 use crate::websocket::handshake::Accept;
 use crate::websocket::message::{Reader, Said};
 use std::time::Duration;
+
+/// Messages. A silence is broken by a ping, which is a frame and no message.
+static MESSAGES: Notation = Notation {
+    technique: Name::WebSocket,
+    audience: Audience::WebSocket,
+    write_place: |out, cursor, missed, _| {
+        write_message(out, |payload| object::write_welcome(payload, cursor, missed));
+    },
+    write_event: |out, id, event| write_message(out, |payload| object::write_event(payload, id, event)),
+    heartbeat: b"",
+};
 
 /// How long the peer may take for its half of the closing handshake.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -36,8 +46,9 @@ enum State {
     Open,
     /// It was asked whether it is there.
     Pinged,
-    /// Our Close frame is out, for this reason; its own is awaited, and nothing else matters.
-    Closing(Why),
+    /// Our Close frame is out, because the server is going away; the peer's is awaited, and nothing
+    /// else matters.
+    Closing,
 }
 
 impl WebSocket {
@@ -51,7 +62,7 @@ impl WebSocket {
         let fields =
             [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept.as_str())];
         turn.answer(manner, Status::SwitchingProtocols, &fields, Content::Empty);
-        let feed = subscription.map(|(channel, since)| Feed::open(turn, Form::WebSocket, channel, since));
+        let feed = subscription.map(|(channel, since)| Feed::open(turn, &MESSAGES, false, channel, since));
         let since = turn.now.tick;
         Next::Become(Technique::WebSocket(WebSocket {
             reader: Reader::default(),
@@ -62,7 +73,7 @@ impl WebSocket {
     }
 
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
-        if !matches!(self.state, State::Closing(_)) && !bytes.is_empty() {
+        if self.state != State::Closing && !bytes.is_empty() {
             (self.state, self.since) = (State::Open, turn.now.tick);
         }
         match self.reader.next(bytes, turn.hub.settings.max_message) {
@@ -74,8 +85,8 @@ impl WebSocket {
 
     fn on_said(&mut self, said: Said<'_>, turn: &mut Turn<'_>) -> Next {
         match (said, self.state) {
-            (Said::Close(_), State::Closing(why)) => return Next::Close(why),
-            (_, State::Closing(_)) => {}
+            (Said::Close(_), State::Closing) => return Next::Close(Why::Draining),
+            (_, State::Closing) => {}
             (Said::Close(code), _) => return answer_close(code, turn),
             (Said::Ping(payload), _) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
             (Said::Pong, _) => {}
@@ -83,7 +94,7 @@ impl WebSocket {
                 None => frame::write(&mut turn.out.own, Opcode::Text, text.as_bytes()),
                 Some(feed) => {
                     let data = Data::Text(text.into());
-                    turn.hub.channels.publish(feed.channel, data, turn.now.wall);
+                    turn.hub.channels.publish(feed.channel(), data, turn.now.wall);
                 }
             },
             (Said::Binary(bytes), _) => match &self.feed {
@@ -99,8 +110,8 @@ impl WebSocket {
 
     /// Fails the connection (RFC 6455 §7.1.7): says why, and listens no longer.
     fn refuse(&mut self, violation: Violation, turn: &mut Turn<'_>) -> Next {
-        if let State::Closing(why) = self.state {
-            return Next::Close(why);
+        if self.state == State::Closing {
+            return Next::Close(Why::Draining);
         }
         frame::write_close(&mut turn.out.own, violation.code, violation.reason);
         Next::Close(Why::Violation(violation.code))
@@ -108,17 +119,17 @@ impl WebSocket {
 
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
         match (news, &mut self.feed) {
-            (News::Events(round), Some(feed)) => match feed.on_events(round, turn, Form::WebSocket) {
+            (News::Events(round), Some(feed)) => match feed.on_events(round, turn, &MESSAGES) {
                 Ok(()) => {}
-                Err(feed::TooSlow) => {
+                Err(TooSlow) => {
                     let reason = "You read too slowly; come again with the cursor of your last event.";
                     frame::write_close(&mut turn.out.own, Code::TRY_AGAIN_LATER, reason);
                     return Next::Close(Why::TooSlow);
                 }
             },
-            (News::Draining, _) if !matches!(self.state, State::Closing(_)) => {
+            (News::Draining, _) if self.state != State::Closing => {
                 frame::write_close(&mut turn.out.own, Code::GOING_AWAY, "The server is going away.");
-                (self.state, self.since) = (State::Closing(Why::Draining), turn.now.tick);
+                (self.state, self.since) = (State::Closing, turn.now.tick);
             }
             _ => {}
         }
@@ -133,25 +144,25 @@ impl WebSocket {
                 Next::Wait
             }
             State::Pinged => Next::Close(Why::NoPong),
-            State::Closing(why) => Next::Close(why),
+            State::Closing => Next::Close(Why::Draining),
         }
     }
 
     pub(super) fn is_behind(&self, hub: &Hub) -> bool {
-        let is_open = !matches!(self.state, State::Closing(_));
+        let is_open = self.state != State::Closing;
         is_open && self.feed.as_ref().is_some_and(|feed| feed.is_behind(hub))
     }
 
     pub(super) fn catch_up(&mut self, turn: &mut Turn<'_>) {
         if let Some(feed) = &mut self.feed {
-            feed.catch_up(turn, Form::WebSocket);
+            feed.catch_up(turn, &MESSAGES);
         }
     }
 
     pub(super) fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
         let after = |span, kind| Some(Deadline { at: self.since + span, kind });
         match self.state {
-            State::Closing(_) => after(CLOSING, Due::Closing),
+            State::Closing => after(CLOSING, Due::Closing),
             // A pong could not be read, for it is not read while this lasts.
             _ if blocked => None,
             State::Open => after(settings.ping_interval, Due::Ping),
@@ -160,8 +171,8 @@ impl WebSocket {
     }
 
     pub(super) fn seat(&self) -> Option<Seat> {
-        let feed = self.feed.as_ref().filter(|_| !matches!(self.state, State::Closing(_)))?;
-        Some(Seat { channel: feed.channel, audience: Form::WebSocket.audience(), browser: None })
+        let feed = self.feed.as_ref().filter(|_| self.state != State::Closing)?;
+        Some(feed.seat(&MESSAGES))
     }
 }
 
@@ -175,32 +186,9 @@ fn answer_close(code: Option<Code>, turn: &mut Turn<'_>) -> Next {
     Next::Close(Why::WebSocketClosed(code))
 }
 
-/// Appends the greeting as a message.
-pub(super) fn write_place(out: &mut Vec<u8>, cursor: Cursor, missed: bool) {
-    write_message(out, |object| write_welcome(object, cursor, missed));
-}
-
-/// Appends an event as a message.
-pub(super) fn write_event(out: &mut Vec<u8>, id: Cursor, event: &Event) {
-    write_message(out, |object| write_object(object, id, event));
-}
-
+/// Appends a text message that holds what `fill` writes.
 fn write_message(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut payload = Vec::new();
     fill(&mut payload);
     frame::write(out, Opcode::Text, &payload);
-}
-
-/// `{"type":"welcome","cursor":…,"missed":…}`.
-pub(super) fn write_welcome(out: &mut Vec<u8>, cursor: Cursor, missed: bool) {
-    out.extend_from_slice(br#"{"type":"welcome","cursor":""#);
-    cursor.write(out);
-    out.extend_from_slice(if missed { br#"","missed":true}"#.as_slice() } else { br#"","missed":false}"# });
-}
-
-/// `{"type":"event","id":…,"time":…,"data":…}`.
-pub(super) fn write_object(out: &mut Vec<u8>, id: Cursor, event: &Event) {
-    out.extend_from_slice(br#"{"type":"event","#);
-    event.write_members(id, out);
-    out.push(b'}');
 }

@@ -1,0 +1,53 @@
+//! The paths, and the methods that each of them knows.
+
+use crate::page;
+
+macro_rules! paths {
+    ($($variant:ident = $path:literal),* $(,)?) => {
+        /// The paths, as they are counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        #[repr(u8)]
+        pub enum Path { $($variant,)* /** A file of the page. */ Page, /** Any other. */ Other }
+
+        impl Path {
+            /// Every path.
+            pub const ALL: &[Path] = &[$(Path::$variant,)* Path::Page, Path::Other];
+
+            /// As it is counted.
+            pub const fn label(self) -> &'static str {
+                match self { $(Path::$variant => $path,)* Path::Page => "page", Path::Other => "other" }
+            }
+
+            /// Which one a request names.
+            pub(super) fn of(path: &str) -> Path {
+                match path { $($path => Path::$variant,)* _ if page::find(path).is_some() => Path::Page, _ => Path::Other }
+            }
+        }
+    };
+}
+
+paths! {
+    Connect = "/connect",
+    Echo = "/echo",
+    Event = "/event",
+    Healthz = "/healthz",
+    Metrics = "/metrics",
+    News = "/news",
+    Poll = "/poll",
+    SendMessage = "/send-message",
+    Star = "*",
+    Stream = "/stream",
+    Ws = "/ws",
+}
+
+impl Path {
+    /// Which methods it knows (RFC 9110 §10.2.1).
+    pub(super) fn allow(self) -> &'static str {
+        match self {
+            Path::Event => "OPTIONS, POST",
+            Path::SendMessage => "OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+}
