@@ -22,7 +22,8 @@ const REMEMBERED = 2_000; // ids remembered, to find doubles
 
 // Who we are to the server. A new long poll of the same client takes the place of the one before, so
 // each tab is a client of its own.
-const CLIENT = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+const CLIENT = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36).padStart(7, '0'))
+  .join('');
 
 const ENDLESS = 'the answer has not ended';
 
@@ -40,6 +41,9 @@ async function shortPoll(lane, signal) {
 async function longPoll(lane, signal) {
   // At first it only asks where it stands: so "waiting" is said only when the server was heard of.
   const first = lane.state === 'connecting';
+  if (!first) {
+    lane.is('waiting', 'the server holds the answer');
+  }
   const asked = Date.now();
   const wanted = first ? { client: CLIENT, timeout: 0 } : { client: CLIENT };
   const answer = await lane.ask('/poll', wanted, signal, LONG_ANSWER_WITHIN);
@@ -47,11 +51,10 @@ async function longPoll(lane, signal) {
   if (type === 'draining') {
     throw new Error('the server is going away');
   }
+  lane.is('waiting', type === 'replaced' ? 'another poll took this one’s place' : '');
   if (type === 'replaced') {
-    lane.is('waiting', 'another poll took this one’s place');
     return pause(2_000 + Math.random() * 3_000, signal);
   }
-  lane.is('waiting', 'the server holds the answer');
   // A server that holds nothing back is not asked without a rest.
   if (!first && !events.length && Date.now() - asked < 1_000) {
     await pause(1_000, signal);
@@ -155,6 +158,7 @@ class Lane {
   events = 0;
   doubles = 0; // Events that came twice or never. Both would be bugs.
   losses = 0;
+  misses = 0; // how often the server said that events were missed
   rows = []; // what is shown, newest first
 
   #technique;
@@ -188,6 +192,7 @@ class Lane {
       const began = Date.now();
       try {
         this.#cursor ??= await startingPoint();
+        signal.throwIfAborted();
         await this.#technique.listen(this, signal);
         failures = 0;
       } catch (error) {
@@ -203,7 +208,7 @@ class Lane {
       return;
     }
     const most = Math.min(BACK_OFF_MOST, BACK_OFF_FIRST * 2 ** (failures - 1));
-    const wait = Math.max(Math.random() * most, error.retryAfter ?? 0);
+    const wait = (error.retryAfter ?? 0) + Math.random() * most;
     this.is('backing off', `${reason(error)}; again in ${(wait / 1000).toFixed(1)} s`);
     await pause(wait, signal);
     if (!signal.aborted) {
@@ -256,7 +261,8 @@ class Lane {
     remember(this.#seen, id);
     this.#moveTo(id, 1);
     this.events++;
-    const row = { event: journal.event(id, data, time), at: Date.now(), listensSince: this.#listensSince };
+    const [text, at] = [brief(data), Date.now()];
+    const row = { text, at, event: journal.event(id, text, time), listensSince: this.#listensSince };
     row.event.arrivals.set(this, row);
     this.#show(row);
   }
@@ -276,7 +282,8 @@ class Lane {
   #missed(cursor) {
     const anew = place(cursor).epoch !== place(this.#cursor).epoch;
     this.#sure = false;
-    this.#show({ missed: anew ? 'Missed: the server was started anew.' : 'Missed: what came here is kept no longer.' });
+    this.misses++;
+    this.#show({ missed: `Missed: ${anew ? 'the server was started anew' : 'what came here is kept no longer'}.` });
   }
 
   #show(row) {
@@ -303,16 +310,16 @@ function remember(collection, key, value) {
 }
 
 // Where all lanes start: the cursor of the channel now. Asked once, so that all start at the same one.
-let start;
+let starting;
 function startingPoint() {
-  start ??= ask(address('/poll', { timeout: 0 }), { within: ANSWER_WITHIN })
+  starting ??= ask(address('/poll', { timeout: 0 }), { within: ANSWER_WITHIN })
     .then((answer) => answer.json())
     .then(({ cursor }) => cursor)
     .catch((error) => {
-      start = undefined;
+      starting = undefined;
       throw error;
     });
-  return start;
+  return starting;
 }
 
 // ---- Asking -----------------------------------------------------------------------------------------
@@ -387,6 +394,11 @@ const clock = {
   ours(time) {
     return time - Math.min(Math.max(0, this.low), this.high);
   },
+
+  // The latest that it can have been.
+  latest(time) {
+    return time - this.low;
+  },
 };
 
 // All events, whichever lane they came by. `version` grows when there is something new to show.
@@ -397,8 +409,8 @@ const journal = {
   published: new Map(), // by this page: when it was sent, and when that was answered
 
   // The event of this id. Server-Sent Events do not tell its time; another lane may.
-  event(id, data, time) {
-    const event = this.known.get(id) ?? this.add(id, data);
+  event(id, text, time) {
+    const event = this.known.get(id) ?? this.add(id, text);
     if (time && event.time === undefined) {
       event.time = Date.parse(time);
       clock.compare(event.time, Infinity, 0, Date.now()); // Nothing arrives before it is published.
@@ -407,10 +419,8 @@ const journal = {
     return event;
   },
 
-  add(id, data) {
-    const text = typeof data === 'string' ? data : JSON.stringify(data);
-    const shown = text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}… (${text.length} characters)` : text;
-    const event = { id, ...place(id), text: shown, time: undefined, arrivals: new Map() };
+  add(id, text) {
+    const event = { id, ...place(id), text, time: undefined, arrivals: new Map() };
     remember(this.known, id, event);
     if (event.epoch !== this.newest?.epoch || event.number > this.newest.number) {
       this.newest = event;
@@ -426,15 +436,20 @@ const journal = {
   },
 };
 
+// The data of an event as text, and not too much of it.
+function brief(data) {
+  const text = typeof data === 'string' ? data : JSON.stringify(data);
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}… (${text.length} characters)` : text;
+}
+
 // How long an event took to a lane, if that is known yet; and whether it was published while the lane
 // did not listen, and kept for it by the server.
 function took({ event, at, listensSince }) {
   if (event.time === undefined) {
     return { time: '–', share: 0, kept: '' };
   }
-  const published = clock.ours(event.time);
-  const time = Math.max(0, at - published);
-  const kept = published < listensSince ? ', kept' : '';
+  const time = Math.max(0, at - clock.ours(event.time));
+  const kept = clock.latest(event.time) < listensSince ? ', kept' : '';
   return { time: duration(time), share: Math.min(1, time / FULL_BAR), kept };
 }
 
@@ -456,6 +471,7 @@ async function publish(text) {
   const { id, delivered } = await answer.json();
   remember(journal.published, id, { sent, answered: Date.now() });
   journal.compareClocks(id);
+  journal.version++;
   redraw();
   const { long_poll, stream, sse, websocket } = delivered;
   return `Event ${place(id).number}. Who waited for it: long polling ${long_poll}, HTTP streaming ${stream}, `
@@ -512,8 +528,9 @@ function addLane(technique) {
     write(part('.events'), lane.events);
     const last = lane.rows.find((row) => row.event);
     write(part('.latency'), last ? took(last).time : '–');
-    part('.bug').hidden = !(lane.doubles || lane.losses);
-    write(part('.bug'), `${lane.doubles} came twice, ${lane.losses} never came: a bug`);
+    write(part('.misses'), lane.misses ? `missed something ${times(lane.misses)}` : '');
+    const wrong = lane.doubles || lane.losses;
+    write(part('.bug'), wrong ? `${lane.doubles} came twice, ${lane.losses} never came: a bug` : '');
     if (version !== journal.version) {
       version = journal.version;
       part('ol').replaceChildren(...lane.rows.map(listItem));
@@ -523,12 +540,14 @@ function addLane(technique) {
   return { lane, checkbox: part('input') };
 }
 
+const times = (count) => (count === 1 ? 'once' : `${count} times`);
+
 function listItem(row) {
   if (row.missed) {
     return make('li', 'missed', row.missed);
   }
   const item = make('li', row.event === journal.newest ? 'fresh' : '', '');
-  const data = make('span', 'data', row.event.text);
+  const data = make('span', 'data', row.text);
   data.dir = 'auto';
   const { time, kept } = took(row);
   item.append(data, make('span', 'took', time + kept), make('span', 'number', row.event.id));
