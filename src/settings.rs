@@ -29,6 +29,8 @@ pub struct Settings {
     pub max_body: usize,
     /// The largest WebSocket message; past it the connection is closed with 1009.
     pub max_message: usize,
+    /// Whether WebSocket messages may be compressed (RFC 7692).
+    pub deflate: bool,
     /// How much a slow reader may leave unread before it is let go; one whole message always fits.
     pub outbox_limit: usize,
     /// For a whole head, from accept or from its first byte; then 408.
@@ -66,6 +68,7 @@ impl Default for Settings {
             max_head: 16 * KIB,
             max_body: MIB,
             max_message: MIB,
+            deflate: false,
             outbox_limit: MIB,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

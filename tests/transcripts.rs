@@ -334,6 +334,7 @@ fn settings_of(transcript: &Transcript) -> Settings {
             "max-body" => settings.max_body = value.parse().unwrap(),
             "max-message" => settings.max_message = value.parse().unwrap(),
             "max-channels" => settings.max_channels = value.parse().unwrap(),
+            "deflate" => settings.deflate = true,
             "allow-origin" => settings.allow_origin = AllowOrigin::Listed(vec![value.clone()]),
             other => panic!("no setting {other}"),
         }
@@ -448,7 +449,9 @@ fn over_sockets(mechanism: &str) {
         }
         let mut flags = vec!["--multiplexer".to_owned(), mechanism.to_owned()];
         for (name, value) in &transcript.settings {
-            flags.extend([format!("--{name}"), value.clone()]);
+            flags.extend(
+                [Some(format!("--{name}")), (value != "on").then(|| value.clone())].into_iter().flatten(),
+            );
         }
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let server = Server::start(&flags);

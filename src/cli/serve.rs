@@ -60,6 +60,9 @@ pub(super) struct Flags {
     /// The largest WebSocket message; past it the connection is closed with 1009
     #[arg(long, env = "DOORBELL_MAX_MESSAGE", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     max_message: usize,
+    /// Compress WebSocket messages for clients that offer it (permessage-deflate, RFC 7692)
+    #[arg(long, env = "DOORBELL_DEFLATE")]
+    deflate: bool,
     /// How much a slow reader may leave unread before it is let go
     #[arg(long, env = "DOORBELL_OUTBOX_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     outbox_limit: usize,
@@ -158,6 +161,7 @@ impl Flags {
             max_head: self.max_head,
             max_body: self.max_body,
             max_message: self.max_message,
+            deflate: self.deflate,
             outbox_limit: self.outbox_limit,
             head_timeout: self.head_timeout,
             body_timeout: self.body_timeout,

@@ -2,6 +2,7 @@
 
 use super::body::Framing;
 use super::problem::{Problem, Status};
+use crate::websocket::deflate::{self, Agreement};
 use std::mem::MaybeUninit;
 
 /// How many fields a head may have; past it 431.
@@ -63,6 +64,8 @@ pub struct Request<'b> {
     pub websocket_key: Option<&'b str>,
     #[allow(missing_docs)]
     pub websocket_version: Option<&'b str>,
+    /// The first offer of permessage-deflate that can be accepted (RFC 7692 §5).
+    pub deflate: Option<Agreement>,
     /// A preflight asks for this method (Fetch, CORS protocol).
     pub preflight_method: Option<&'b str>,
 }
@@ -126,6 +129,7 @@ impl<'b> Request<'b> {
             origin: None,
             websocket_key: None,
             websocket_version: None,
+            deflate: None,
             preflight_method: None,
         })
     }
@@ -159,6 +163,9 @@ impl<'b> Request<'b> {
             }
             21 if is("Sec-WebSocket-Version") => {
                 once(&mut self.websocket_version, text(field)?, "Sec-WebSocket-Version")?;
+            }
+            24 if is("Sec-WebSocket-Extensions") => {
+                self.deflate = self.deflate.or(deflate::accept(text(field)?))
             }
             29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(field)?),
             _ => {}

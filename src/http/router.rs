@@ -9,7 +9,7 @@ use super::response::Manner;
 use crate::channel::{ChannelName, Since};
 use crate::page::{self, Asset};
 use crate::settings::Settings;
-use crate::websocket::handshake::{self, Accept, Offer};
+use crate::websocket::handshake::{self, Handshake, Offer};
 use std::time::Duration;
 
 /// What is wanted.
@@ -24,9 +24,9 @@ pub enum Route {
     /// `GET /stream`: one JSON object a line, without end.
     Stream(Ask),
     /// `GET /ws`: the same as WebSocket messages.
-    WebSocket(Ask, Accept),
+    WebSocket(Ask, Handshake),
     /// `GET /echo`: a WebSocket that says what it hears.
-    Echo(Accept),
+    Echo(Handshake),
     /// `POST /event`: publish the body.
     Publish(ChannelName, Media),
     /// HEAD of something that would answer with this media type, sooner or later.
@@ -116,8 +116,8 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
             Ok(glimpse(Route::Sse(ask(query, last_event_id)?, padding(query)?), EVENT_STREAM))
         }
         Path::Stream => Ok(glimpse(Route::Stream(ask(query, None)?), NDJSON)),
-        Path::Ws => Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner)?)),
-        Path::Echo => upgrade(request, manner).map(Route::Echo),
+        Path::Ws => Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?)),
+        Path::Echo => upgrade(request, manner, settings).map(Route::Echo),
         Path::Event => {
             own_pages_only(manner)?;
             Ok(Route::Publish(channel(query)?, media(request)))
@@ -125,7 +125,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
         Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
         Path::Page if request.path == "/" && request.upgrade_websocket => {
-            Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner)?))
+            Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?))
         }
         Path::Page | Path::SendMessage | Path::Star | Path::Other => match page::find(request.path) {
             Some(asset) => Ok(Route::Page(asset, browser(request, false)?)),
@@ -253,7 +253,7 @@ fn own_pages_only(manner: &Manner) -> Result<(), Problem> {
 }
 
 /// The opening handshake (RFC 6455 §4.2), or what is wrong with it.
-fn upgrade(request: &Request<'_>, manner: &Manner) -> Result<Accept, Problem> {
+fn upgrade(request: &Request<'_>, manner: &Manner, settings: &Settings) -> Result<Handshake, Problem> {
     const HOW: &[(&str, &str)] =
         &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")];
     let required = |detail| Err(Problem::new(Status::UpgradeRequired, detail).with(HOW));
@@ -281,7 +281,7 @@ fn upgrade(request: &Request<'_>, manner: &Manner) -> Result<Accept, Problem> {
         }
     };
     own_pages_only(manner)?;
-    Ok(accept)
+    Ok(Handshake { accept, deflate: request.deflate.filter(|_| settings.deflate) })
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! An answer without end, in whatever notation: what HTTP streaming and Server-Sent Events share.
 
-use super::feed::{Feed, Notation, TooSlow};
+use super::feed::{Feed, Framing, Notation, TooSlow};
 use super::{Deadline, Due, Hub, News, Next, Seat, Turn, Why};
 use crate::channel::{ChannelId, Since};
-use crate::http::response::{Content, LAST_CHUNK, write_chunk};
+use crate::http::response::{Content, LAST_CHUNK};
 use crate::http::{Manner, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
+use crate::websocket::frame::Opcode;
 use std::time::Duration;
 
 /// Later than anything.
@@ -35,16 +36,11 @@ impl Endless {
         (channel, since): (ChannelId, Option<Since>),
     ) -> Endless {
         let fields = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")];
-        let chunked = manner.is_1_1;
+        let framing = if manner.is_1_1 { Framing::Chunk } else { Framing::Plain };
         let manner = Manner { keep_alive: false, ..*manner };
         turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
-        let out = &mut turn.out.own;
-        if chunked {
-            write_chunk(out, preface)
-        } else {
-            out.extend_from_slice(preface)
-        }
-        let feed = Feed::open(turn, notation, chunked, channel, since);
+        framing.write(&mut turn.out.own, Opcode::Text, preface, &mut turn.hub.deflate);
+        let feed = Feed::open(turn, notation, framing, channel, since);
         let lease = turn.hub.settings.stream_lease;
         let ends = lease.map_or(NEVER, |lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
         Endless { feed, notation, said: turn.now.tick, ends }
@@ -69,14 +65,19 @@ impl Endless {
         if turn.now.tick >= self.ends {
             return self.end(turn, Why::LeaseOver);
         }
-        self.feed.say(&mut turn.out.own, self.notation.heartbeat);
+        self.feed.framing().write(
+            &mut turn.out.own,
+            Opcode::Text,
+            self.notation.heartbeat,
+            &mut turn.hub.deflate,
+        );
         self.note_what_was_said(turn);
         Next::Wait
     }
 
     fn end(&mut self, turn: &mut Turn<'_>, why: Why) -> Next {
         // Chunks have a last one; for HTTP/1.0 the end of the connection is the end.
-        if self.feed.is_chunked() {
+        if self.feed.framing() == Framing::Chunk {
             turn.out.own.extend_from_slice(LAST_CHUNK);
         }
         Next::Close(why)

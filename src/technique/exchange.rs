@@ -185,11 +185,11 @@ impl Exchange {
                 let channel = open(turn, &ask.channel)?;
                 stream::begin(turn, &manner, (channel, ask.since))
             }
-            Route::WebSocket(ask, accept) => {
+            Route::WebSocket(ask, handshake) => {
                 let channel = open(turn, &ask.channel)?;
-                WebSocket::begin(turn, &manner, &accept, Some((channel, ask.since)))
+                WebSocket::begin(turn, &manner, &handshake, Some((channel, ask.since)))
             }
-            Route::Echo(accept) => WebSocket::begin(turn, &manner, &accept, None),
+            Route::Echo(handshake) => WebSocket::begin(turn, &manner, &handshake, None),
             Route::Publish(channel, media) => {
                 let channel = open(turn, &channel)?;
                 publish::publish(turn, &manner, channel, media, body)?;

@@ -6,8 +6,10 @@
 
 use super::round::{Form, Round};
 use super::{Hub, Name, Seat, Turn};
-use crate::channel::{Audience, Channel, ChannelId, Cursor, Event, Place, Since};
+use crate::channel::{Audience, ChannelId, Cursor, Event, Place, Since};
 use crate::http::response::write_chunk;
+use crate::websocket::deflate::Deflate;
+use crate::websocket::frame::{self, Opcode};
 
 /// How many bytes of history are said at a time. The rest follows when these have been taken.
 const HELPING: usize = 64 * 1024;
@@ -28,12 +30,25 @@ pub(super) struct Notation {
     pub(super) heartbeat: &'static [u8],
 }
 
+/// What is put around what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// Nothing.
+    Plain,
+    /// A chunk around all of it (RFC 9112 §7.1).
+    Chunk,
+    /// A WebSocket frame around each message.
+    Frames,
+    /// The same, compressed with a window of so many bits (RFC 7692).
+    Deflated(u8),
+}
+
 /// A place in a channel that moves on.
 #[derive(Debug)]
 pub(super) struct Feed {
     channel: ChannelId,
-    /// Whether what is said goes out in chunks.
-    chunked: bool,
+    /// What is put around what is said.
+    framing: Framing,
     heard: u64,
 }
 
@@ -46,13 +61,13 @@ impl Feed {
     pub(super) fn open(
         turn: &mut Turn<'_>,
         notation: &Notation,
-        chunked: bool,
+        framing: Framing,
         channel: ChannelId,
         since: Option<Since>,
     ) -> Feed {
         let news = turn.hub.channels.get(channel);
         let place = since.map_or(news.from_now(), |since| news.from(since));
-        let mut feed = Feed { channel, chunked, heard: place.heard };
+        let mut feed = Feed { channel, framing, heard: place.heard };
         feed.say_place(turn, notation, place);
         feed.catch_up(turn, notation);
         feed
@@ -68,9 +83,9 @@ impl Feed {
         Seat { channel: self.channel, audience: notation.audience, browser: None }
     }
 
-    /// Whether what is said goes out in chunks.
-    pub(super) fn is_chunked(&self) -> bool {
-        self.chunked
+    /// What is put around what is said.
+    pub(super) fn framing(&self) -> Framing {
+        self.framing
     }
 
     /// Whether there is history that was not said yet.
@@ -88,7 +103,7 @@ impl Feed {
             self.say_place(turn, notation, place);
         }
         if self.is_behind(turn.hub) {
-            let (bytes, last) = self.encode(turn.hub.channels.get(self.channel), notation, HELPING);
+            let (bytes, last) = self.encode(turn.hub, notation, HELPING);
             turn.out.own.extend_from_slice(&bytes);
             self.move_to(last, turn, notation);
         }
@@ -105,9 +120,8 @@ impl Feed {
             // Behind, and fed from the history; or subscribed in the middle of this very turn.
             return Ok(());
         }
-        let form = Form::Words { technique: notation.technique, chunked: self.chunked };
-        let channel = turn.hub.channels.get(self.channel);
-        let (bytes, last) = round.bytes(form, || self.encode(channel, notation, usize::MAX));
+        let form = Form::Words { technique: notation.technique, framing: self.framing };
+        let (bytes, last) = round.bytes(form, || self.encode(turn.hub, notation, usize::MAX));
         if turn.backlog > 0 && turn.backlog + bytes.len() > turn.hub.settings.outbox_limit {
             return Err(TooSlow);
         }
@@ -125,27 +139,41 @@ impl Feed {
         let cursor = turn.hub.channels.get(self.channel).cursor(place.heard);
         let mut words = Vec::new();
         (notation.write_place)(&mut words, cursor, place.missed, turn.hub.random.below(1000));
-        self.say(&mut turn.out.own, &words);
-    }
-
-    /// Appends words, in a chunk or not.
-    pub(super) fn say(&self, out: &mut Vec<u8>, words: &[u8]) {
-        if self.chunked { write_chunk(out, words) } else { out.extend_from_slice(words) }
+        self.framing.write(&mut turn.out.own, Opcode::Text, &words, &mut turn.hub.deflate);
     }
 
     /// The events that were not said yet, until they are more than `most` bytes; and the last one's
     /// number.
-    fn encode(&self, channel: &Channel, notation: &Notation, most: usize) -> (Vec<u8>, u64) {
-        let (mut words, mut last) = (Vec::new(), self.heard);
-        for (id, event) in channel.after(self.heard) {
+    fn encode(&self, hub: &mut Hub, notation: &Notation, most: usize) -> (Vec<u8>, u64) {
+        let (mut bytes, mut words, mut last) = (Vec::new(), Vec::new(), self.heard);
+        for (id, event) in hub.channels.get(self.channel).after(self.heard) {
             (notation.write_event)(&mut words, id, event);
             last = id.seq;
-            if words.len() >= most {
+            // A chunk goes around all of them, a frame around each.
+            if !matches!(self.framing, Framing::Chunk) {
+                self.framing.write(&mut bytes, Opcode::Text, &words, &mut hub.deflate);
+                words.clear();
+            }
+            if bytes.len() + words.len() >= most {
                 break;
             }
         }
-        let mut bytes = Vec::with_capacity(words.len() + 16);
-        self.say(&mut bytes, &words);
+        if matches!(self.framing, Framing::Chunk) {
+            self.framing.write(&mut bytes, Opcode::Text, &words, &mut hub.deflate);
+        }
         (bytes, last)
+    }
+}
+
+impl Framing {
+    /// Appends one message, or all there is to say, with what goes around it. (Only frames tell text
+    /// from other bytes.)
+    pub(super) fn write(self, out: &mut Vec<u8>, opcode: Opcode, words: &[u8], deflate: &mut Deflate) {
+        match self {
+            Framing::Plain => out.extend_from_slice(words),
+            Framing::Chunk => write_chunk(out, words),
+            Framing::Frames => frame::write(out, opcode, words),
+            Framing::Deflated(bits) => deflate.write_message(out, opcode, words, bits),
+        }
     }
 }

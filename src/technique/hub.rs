@@ -8,6 +8,7 @@ use crate::http::{DateCache, Manner, Problem, Status};
 use crate::random::Random;
 use crate::settings::Settings;
 use crate::tick::Now;
+use crate::websocket::deflate::Deflate;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
@@ -22,6 +23,7 @@ pub struct Hub {
     pub tally: Tally,
     /// Whether the server is going away: every answer is then the last on its connection.
     pub draining: bool,
+    pub(super) deflate: Deflate,
     pub(super) random: Random,
     date: DateCache,
     secret: u64,
@@ -39,6 +41,7 @@ impl Hub {
             channels: Channels::new(Epoch::draw(seed)),
             tally: Tally::default(),
             draining: false,
+            deflate: Deflate::default(),
             random: Random::new(seed),
             date: DateCache::default(),
             secret: seed,

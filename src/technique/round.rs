@@ -2,13 +2,14 @@
 //! each form in which subscribers take it.
 
 use super::Name;
+use super::feed::Framing;
 use crate::buffer::Shared;
 use crate::channel::ChannelId;
 use crate::http::origin::Cors;
 
 /// The forms in which events go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// The answer to a long poll: whole, with its head.
     LongPoll {
         /// Whether the connection goes on.
@@ -16,12 +17,12 @@ pub enum Form {
         /// Which page is allowed to read it.
         cors: Cors,
     },
-    /// What is said to those who stay, in a chunk or not.
+    /// What is said to those who stay.
     Words {
         /// Whose notation it is.
         technique: Name,
-        /// For HTTP/1.1.
-        chunked: bool,
+        /// What is put around it.
+        framing: Framing,
     },
 }
 
@@ -43,7 +44,7 @@ impl Round {
 
     /// The bytes in this form, and the number of the last event in them; `encode` makes both if
     /// nobody has needed them yet.
-    pub fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Vec<u8>, u64)) -> (Shared, u64) {
+    pub(super) fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Vec<u8>, u64)) -> (Shared, u64) {
         // There are a handful of forms at most, so a search is quicker than a map.
         if let Some((_, bytes, last)) = self.encoded.iter().find(|(known, ..)| *known == form) {
             return (bytes.clone(), *last);

@@ -2,7 +2,7 @@
 //!
 //! `/ws` greets, publishes what it is sent, and says what is published; `/echo` says what it hears.
 
-use super::feed::{Feed, Notation, TooSlow};
+use super::feed::{Feed, Framing, Notation, TooSlow};
 use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
 use crate::channel::{Audience, ChannelId, Data, Since};
 use crate::http::response::Content;
@@ -11,7 +11,7 @@ use crate::settings::Settings;
 use crate::tick::Tick;
 use crate::websocket::close::{Code, Violation};
 use crate::websocket::frame::{self, Opcode};
-use crate::websocket::handshake::Accept;
+use crate::websocket::handshake::Handshake;
 use crate::websocket::message::{Reader, Said};
 use std::time::Duration;
 
@@ -19,10 +19,8 @@ use std::time::Duration;
 static MESSAGES: Notation = Notation {
     technique: Name::WebSocket,
     audience: Audience::WebSocket,
-    write_place: |out, cursor, missed, _| {
-        write_message(out, |payload| object::write_welcome(payload, cursor, missed));
-    },
-    write_event: |out, id, event| write_message(out, |payload| object::write_event(payload, id, event)),
+    write_place: |out, cursor, missed, _| object::write_welcome(out, cursor, missed),
+    write_event: object::write_event,
     heartbeat: b"",
 };
 
@@ -35,6 +33,8 @@ pub(super) struct WebSocket {
     reader: Reader,
     /// What it is subscribed to; `None` on `/echo`.
     feed: Option<Feed>,
+    /// How messages go out: as they are, or compressed.
+    framing: Framing,
     state: State,
     /// When that state began.
     since: Tick,
@@ -56,27 +56,31 @@ impl WebSocket {
     pub(super) fn begin(
         turn: &mut Turn<'_>,
         manner: &Manner,
-        accept: &Accept,
+        handshake: &Handshake,
         subscription: Option<(ChannelId, Option<Since>)>,
     ) -> Next {
-        let fields =
-            [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept.as_str())];
-        turn.answer(manner, Status::SwitchingProtocols, &fields, Content::Empty);
-        let feed = subscription.map(|(channel, since)| Feed::open(turn, &MESSAGES, false, channel, since));
-        let since = turn.now.tick;
-        Next::Become(Technique::WebSocket(WebSocket {
-            reader: Reader::default(),
-            feed,
-            state: State::Open,
-            since,
-        }))
+        let extensions = handshake.deflate.map(|agreement| agreement.answer());
+        let fields = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", handshake.accept.as_str()),
+            ("Sec-WebSocket-Extensions", extensions.as_deref().unwrap_or_default()),
+        ];
+        let fields = if extensions.is_some() { &fields[..] } else { &fields[..3] };
+        turn.answer(manner, Status::SwitchingProtocols, fields, Content::Empty);
+        let framing =
+            handshake.deflate.map_or(Framing::Frames, |agreement| Framing::Deflated(agreement.window_bits));
+        let feed = subscription.map(|(channel, since)| Feed::open(turn, &MESSAGES, framing, channel, since));
+        let (reader, since) = (Reader::default(), turn.now.tick);
+        Next::Become(Technique::WebSocket(WebSocket { reader, feed, framing, state: State::Open, since }))
     }
 
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
         if self.state != State::Closing && !bytes.is_empty() {
             (self.state, self.since) = (State::Open, turn.now.tick);
         }
-        match self.reader.next(bytes, turn.hub.settings.max_message) {
+        let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
+        match self.reader.next(bytes, turn.hub.settings.max_message, deflate) {
             Ok((used, None)) => (used, Next::Wait),
             Ok((used, Some(said))) => (used, self.on_said(said, turn)),
             Err(violation) => (0, self.refuse(violation, turn)),
@@ -91,14 +95,19 @@ impl WebSocket {
             (Said::Ping(payload), _) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
             (Said::Pong, _) => {}
             (Said::Text(text), _) => match &self.feed {
-                None => frame::write(&mut turn.out.own, Opcode::Text, text.as_bytes()),
+                None => self.framing.write(
+                    &mut turn.out.own,
+                    Opcode::Text,
+                    text.as_bytes(),
+                    &mut turn.hub.deflate,
+                ),
                 Some(feed) => {
                     let data = Data::Text(text.into());
                     turn.hub.channels.publish(feed.channel(), data, turn.now.wall);
                 }
             },
             (Said::Binary(bytes), _) => match &self.feed {
-                None => frame::write(&mut turn.out.own, Opcode::Binary, &bytes),
+                None => self.framing.write(&mut turn.out.own, Opcode::Binary, &bytes, &mut turn.hub.deflate),
                 Some(_) => {
                     let reason = "Events are text; send text messages here, or binary ones to /echo.";
                     return self.refuse(Violation { code: Code::UNSUPPORTED_DATA, reason }, turn);
@@ -184,11 +193,4 @@ fn answer_close(code: Option<Code>, turn: &mut Turn<'_>) -> Next {
         None => frame::write(&mut turn.out.own, Opcode::Close, b""),
     }
     Next::Close(Why::WebSocketClosed(code))
-}
-
-/// Appends a text message that holds what `fill` writes.
-fn write_message(out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
-    let mut payload = Vec::new();
-    fill(&mut payload);
-    frame::write(out, Opcode::Text, &payload);
 }

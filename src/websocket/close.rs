@@ -36,6 +36,14 @@ impl Violation {
     pub const fn protocol(reason: &'static str) -> Violation {
         Violation { code: Code::PROTOCOL_ERROR, reason }
     }
+
+    /// 1009.
+    pub const fn too_big() -> Violation {
+        Violation {
+            code: Code::TOO_BIG,
+            reason: "The message is too big; send less, or raise --max-message.",
+        }
+    }
 }
 
 /// Reads the payload of a Close frame: the code to answer with, or what is wrong with it.

@@ -40,6 +40,8 @@ pub struct Header {
     pub fin: bool,
     /// What it is for.
     pub opcode: Opcode,
+    /// The message that begins here is compressed (RFC 7692 §6).
+    pub compressed: bool,
     /// Bytes of payload.
     pub length: u64,
     /// The masking key.
@@ -51,12 +53,14 @@ pub const LONGEST_CONTROL: usize = 125;
 
 impl Header {
     /// Reads a head from the start of `bytes`, and says how many bytes it took; `None` if it is not
-    /// whole yet. What a client may not send is a violation as soon as it can be seen.
-    pub fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
+    /// whole yet. What a client may not send is a violation as soon as it can be seen. A message may be
+    /// compressed if that was agreed on.
+    pub fn parse(bytes: &[u8], may_be_compressed: bool) -> Result<Option<(Header, usize)>, Violation> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
         };
-        let opcode = check_first_byte(first)?;
+        let opcode = check_first_byte(first, may_be_compressed)?;
+        let compressed = first & COMPRESSED != 0;
         let fin = first & 0x80 != 0;
         let short = second & 0x7f;
         if second & 0x80 == 0 {
@@ -73,17 +77,23 @@ impl Header {
         let Some((mask, rest)) = rest.split_first_chunk::<4>() else {
             return Ok(None);
         };
-        Ok(Some((Header { fin, opcode, length, mask: Mask(*mask) }, bytes.len() - rest.len())))
+        Ok(Some((Header { fin, opcode, compressed, length, mask: Mask(*mask) }, bytes.len() - rest.len())))
     }
 }
 
-fn check_first_byte(first: u8) -> Result<Opcode, Violation> {
-    if first & 0x70 != 0 {
-        return Err(Violation::protocol(
-            "A reserved bit is set, and no extension was agreed on (RFC 6455 §5.2).",
-        ));
+/// The first reserved bit, which permessage-deflate gives a meaning (RFC 7692 §6).
+pub const COMPRESSED: u8 = 0x40;
+
+fn check_first_byte(first: u8, may_be_compressed: bool) -> Result<Opcode, Violation> {
+    let opcode = Opcode::parse(first & 0x0f);
+    // Only the first frame of a message may carry it, and no control frame (RFC 7692 §6.1).
+    let begins_a_message = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+    let allowed = if may_be_compressed && begins_a_message { COMPRESSED } else { 0 };
+    if first & 0x70 & !allowed != 0 {
+        let reason = "A reserved bit is set that means nothing here (RFC 6455 §5.2).";
+        return Err(Violation::protocol(reason));
     }
-    Opcode::parse(first & 0x0f).ok_or(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."))
+    opcode.ok_or(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."))
 }
 
 /// 7 bits, or 126 and 16 bits, or 127 and 63 bits; always the shortest that holds it (§5.2).
@@ -194,14 +204,14 @@ mod tests {
             &[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], // 65,535 in eight
             &[0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0],    // 2^63
         ] {
-            assert_eq!(Header::parse(bytes).unwrap_err().code, Code::PROTOCOL_ERROR, "{bytes:x?}");
+            assert_eq!(Header::parse(bytes, false).unwrap_err().code, Code::PROTOCOL_ERROR, "{bytes:x?}");
         }
     }
 
     #[test]
     fn the_longest_length_is_a_length() {
         let bytes = [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
-        let (header, used) = Header::parse(&bytes).unwrap().unwrap();
+        let (header, used) = Header::parse(&bytes, false).unwrap().unwrap();
         assert_eq!((header.length, used), (i64::MAX as u64, 14));
     }
 
@@ -215,10 +225,10 @@ mod tests {
         ) {
             let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
             let bytes = masked(fin, opcode, &payload, key);
-            let (header, used) = Header::parse(&bytes).unwrap().unwrap();
+            let (header, used) = Header::parse(&bytes, false).unwrap().unwrap();
             prop_assert_eq!((header.fin, header.opcode as u8, header.length), (fin, opcode, length as u64));
             for cut in 0..used {
-                prop_assert_eq!(Header::parse(&bytes[..cut]), Ok(None));
+                prop_assert_eq!(Header::parse(&bytes[..cut], false), Ok(None));
             }
             let (mut got, mut mask) = (bytes[used..].to_vec(), header.mask);
             mask.apply(&mut got);
@@ -240,7 +250,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            let _ = Header::parse(&bytes);
+            let _ = Header::parse(&bytes, true);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The opening handshake: proof that the server has read the request (RFC 6455 §4.2.2).
 
+use super::deflate::Agreement;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
@@ -24,6 +25,15 @@ pub enum Refusal {
     Version,
     /// The key is missing or not 16 bytes in base64.
     Key,
+}
+
+/// What an opening handshake is answered with.
+#[derive(Clone, Copy, Debug)]
+pub struct Handshake {
+    /// The proof that it was read.
+    pub accept: Accept,
+    /// How messages are compressed, if they are.
+    pub deflate: Option<Agreement>,
 }
 
 /// The value of `Sec-WebSocket-Accept`: 28 characters.

@@ -4,6 +4,7 @@
 //! there; nothing is kept. Only an unfinished one owns memory, and no more than has come of it.
 
 use super::close::{self, Code, Violation};
+use super::deflate::Deflate;
 use super::frame::{Header, Mask, Opcode};
 use std::borrow::Cow;
 
@@ -33,7 +34,8 @@ pub struct Reader {
 struct Unfinished {
     is_text: bool,
     bytes: Vec<u8>,
-    /// How many of the bytes are known to be whole characters of UTF-8.
+    compressed: bool,
+    /// How many of the bytes are known to be whole characters of UTF-8; compressed ones cannot be.
     checked: usize,
     /// The frame that is under way: its mask, and how much is still to come.
     frame: Option<Rest>,
@@ -54,18 +56,26 @@ impl Reader {
     /// Nothing used and nothing said means that more bytes are needed.
     ///
     /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
-    /// announces it. Text that is not UTF-8 is 1007 as soon as it shows.
+    /// announces it. Text that is not UTF-8 is 1007 as soon as it shows. With `deflate` a message may be
+    /// compressed; it may then be of so many bytes before and after.
     pub fn next<'b>(
         &mut self,
         bytes: &'b mut [u8],
         max_message: usize,
+        mut deflate: Option<&mut Deflate>,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
-        if self.unfinished.as_ref().is_some_and(|message| message.frame.is_some()) {
-            return self.take_payload(bytes);
-        }
-        let Some((header, start)) = Header::parse(bytes)? else {
-            return Ok((0, None));
+        let may_be_compressed = deflate.is_some();
+        let mut whole = |is_text, compressed, payload: Cow<'b, [u8]>| match &mut deflate {
+            Some(deflate) if compressed => said(is_text, Cow::Owned(deflate.inflate(&payload, max_message)?)),
+            _ => said(is_text, payload),
         };
+        if self.unfinished.as_ref().is_some_and(|message| message.frame.is_some()) {
+            let (used, message) = self.take_payload(bytes)?;
+            let said =
+                message.map(|message| whole(message.is_text, message.compressed, message.bytes.into()));
+            return Ok((used, said.transpose()?));
+        }
+        let Some((header, start)) = Header::parse(bytes, may_be_compressed)? else { return Ok((0, None)) };
         if header.opcode.is_control() {
             return take_control(header, start, bytes);
         }
@@ -75,12 +85,16 @@ impl Reader {
             let end = end as usize;
             let payload = &mut bytes[start..end];
             { header.mask }.apply(payload);
-            return Ok((end, Some(said(header.opcode == Opcode::Text, Cow::Borrowed(payload))?)));
+            return Ok((
+                end,
+                Some(whole(header.opcode == Opcode::Text, header.compressed, Cow::Borrowed(payload))?),
+            ));
         }
-        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(header.opcode)));
+        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header)));
         message.frame = Some(Rest { mask: header.mask, remaining: header.length, fin: header.fin });
-        let (used, said) = self.take_payload(&mut bytes[start..])?;
-        Ok((start + used, said))
+        let (used, message) = self.take_payload(&mut bytes[start..])?;
+        let said = message.map(|message| whole(message.is_text, message.compressed, message.bytes.into()));
+        Ok((start + used, said.transpose()?))
     }
 
     /// Whether this frame may come now, and how large the message would be with it.
@@ -98,15 +112,13 @@ impl Reader {
             (None, _) => 0,
         };
         if header.length > (max_message - so_far) as u64 {
-            return Err(Violation {
-                code: Code::TOO_BIG,
-                reason: "The message is too big; send less, or raise --max-message.",
-            });
+            return Err(Violation::too_big());
         }
         Ok(())
     }
 
-    fn take_payload<'b>(&mut self, bytes: &mut [u8]) -> Result<(usize, Option<Said<'b>>), Violation> {
+    /// Takes payload of the frame that is under way, and returns the message if that made it whole.
+    fn take_payload(&mut self, bytes: &mut [u8]) -> Result<(usize, Option<Unfinished>), Violation> {
         let Some(message) = &mut self.unfinished else {
             return Ok((0, None));
         };
@@ -119,7 +131,7 @@ impl Reader {
         rest.remaining -= used as u64;
         message.bytes.extend_from_slice(payload);
         let (frame_ended, fin) = (rest.remaining == 0, rest.fin);
-        if message.is_text {
+        if message.is_text && !message.compressed {
             message.check_text()?;
         }
         if !frame_ended {
@@ -129,14 +141,14 @@ impl Reader {
         if !fin {
             return Ok((used, None));
         }
-        let whole = self.unfinished.take().expect("OK because it was borrowed above");
-        Ok((used, Some(said(whole.is_text, Cow::Owned(whole.bytes))?)))
+        Ok((used, self.unfinished.take().map(|message| *message)))
     }
 }
 
 impl Unfinished {
-    fn new(opcode: Opcode) -> Unfinished {
-        Unfinished { is_text: opcode == Opcode::Text, bytes: Vec::new(), checked: 0, frame: None }
+    fn new(header: &Header) -> Unfinished {
+        let (is_text, compressed) = (header.opcode == Opcode::Text, header.compressed);
+        Unfinished { is_text, bytes: Vec::new(), compressed, checked: 0, frame: None }
     }
 
     /// Checks what has come since the last time. A character that is only begun is left for the next
@@ -208,7 +220,8 @@ mod tests {
             kept.extend_from_slice(&piece);
             let mut at = 0;
             loop {
-                let (used, said) = reader.next(&mut kept[at..], max).map_err(|violation| violation.code)?;
+                let (used, said) =
+                    reader.next(&mut kept[at..], max, None).map_err(|violation| violation.code)?;
                 heard.extend(said.map(|said| format!("{said:?}")));
                 at += used;
                 if used == 0 {

@@ -6,6 +6,7 @@
 //! - A peer that breaks the protocol is a [`close::Code`] and a sentence, never a panic.
 
 pub mod close;
+pub mod deflate;
 pub mod frame;
 pub mod handshake;
 pub mod message;
