@@ -438,7 +438,7 @@ impl Party for Wire {
         let name = format!("doorbell_connections{{technique=\"{state}\"}}");
         // The one that asks for the figure is an http connection too.
         let count = if state == "http" { 2.0 } else { 1.0 };
-        eventually(&format!("{state}"), || (self.server.metric(&name) == count).then_some(()));
+        eventually(state, || (self.server.metric(&name) == count).then_some(()));
     }
 }
 
