@@ -32,6 +32,7 @@ pub mod http;
 pub mod multiplexer;
 pub mod page;
 pub mod random;
+pub mod rate;
 pub mod server;
 pub mod settings;
 pub mod sys;

@@ -44,6 +44,8 @@ pub struct Settings {
     pub ping_interval: Duration,
     /// How long a stream may last (±10 %); `None`: as long as it likes.
     pub stream_lease: Option<Duration>,
+    /// How many events one address may publish in a second; `None`: as many as it likes.
+    pub publish_rate: Option<u32>,
     /// Whose pages may use this server besides its own.
     pub allow_origin: AllowOrigin,
 }
@@ -75,6 +77,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(75),
             ping_interval: Duration::from_secs(20),
             stream_lease: None,
+            publish_rate: None,
             allow_origin: AllowOrigin::Listed(Vec::new()),
         }
     }

@@ -241,8 +241,9 @@ impl Pure {
             return;
         }
         let mut out = Outgoing::default();
+        let from = Some("127.0.0.1".parse().unwrap());
         let now = Now { tick: self.now, wall: 1_768_252_695_123 + self.now.0 };
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: 0 };
+        let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: 0, from };
         let after = react(&mut self.talk, &mut turn);
         self.heard.extend_from_slice(&out.own);
         self.heard.extend_from_slice(out.shared.as_deref().unwrap_or(&[]));
@@ -334,6 +335,9 @@ fn settings_of(transcript: &Transcript) -> Settings {
             "max-body" => settings.max_body = value.parse().unwrap(),
             "max-message" => settings.max_message = value.parse().unwrap(),
             "max-channels" => settings.max_channels = value.parse().unwrap(),
+            "publish-rate" => {
+                settings.publish_rate = value.strip_suffix("/s").map(|rate| rate.parse().unwrap())
+            }
             "deflate" => settings.deflate = true,
             "allow-origin" => settings.allow_origin = AllowOrigin::Listed(vec![value.clone()]),
             other => panic!("no setting {other}"),

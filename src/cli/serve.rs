@@ -1,6 +1,6 @@
 //! `doorbell serve`.
 
-use super::units::{size, span, span_or_zero};
+use super::units::{rate, size, span, span_or_zero};
 use super::{USAGE, fail};
 use crate::multiplexer::Mechanism;
 use crate::server::{Exit, Log, Plan, Server, StartError};
@@ -60,6 +60,9 @@ pub(super) struct Flags {
     /// The largest WebSocket message; past it the connection is closed with 1009
     #[arg(long, env = "DOORBELL_MAX_MESSAGE", value_name = "SIZE", default_value = "1MiB", value_parser = size)]
     max_message: usize,
+    /// How many events one address may publish in a second, past it 429, on a WebSocket 1008 [default: no limit]
+    #[arg(long, env = "DOORBELL_PUBLISH_RATE", value_name = "N/s", value_parser = rate)]
+    publish_rate: Option<u32>,
     /// Compress WebSocket messages for clients that offer it (permessage-deflate, RFC 7692)
     #[arg(long, env = "DOORBELL_DEFLATE")]
     deflate: bool,
@@ -162,6 +165,7 @@ impl Flags {
             max_body: self.max_body,
             max_message: self.max_message,
             deflate: self.deflate,
+            publish_rate: self.publish_rate,
             outbox_limit: self.outbox_limit,
             head_timeout: self.head_timeout,
             body_timeout: self.body_timeout,

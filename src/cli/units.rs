@@ -35,6 +35,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write a number of bytes, such as 4096, 16KiB or 1MiB".into())
 }
 
+/// So many a second, such as `10/s`.
+pub(super) fn rate(text: &str) -> Result<u32, String> {
+    let count = text.strip_suffix("/s").and_then(|digits| digits.parse().ok()).filter(|&count| count > 0);
+    count.ok_or_else(|| "write so many a second, such as 10/s".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +54,14 @@ mod tests {
         assert_eq!(size("0"), Ok(0));
         for text in ["", "KiB", "-1", "1.5MiB", "1XB", "99999999999999999999", "99999999999999GiB"] {
             assert!(size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_by_the_second() {
+        assert_eq!(rate("10/s"), Ok(10));
+        for text in ["", "10", "0/s", "-1/s", "1/m", "/s"] {
+            assert!(rate(text).is_err(), "{text}");
         }
     }
 

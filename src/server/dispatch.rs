@@ -139,7 +139,8 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else { return };
         let before = connection.seat();
         let backlog = connection.backlog();
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog };
+        let from = connection.peer.ip();
+        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
         let after = connection.conversation().map_or(After::Wait, |talk| react(talk, &mut turn));
         self.settle_from(id, before, after, now);
     }

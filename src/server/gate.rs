@@ -167,7 +167,7 @@ impl Server {
     /// Says 503 to somebody for whom there is no place in the table. What has come from it is read, or
     /// closing would be a reset, and the reset could overtake the answer.
     fn turn_away(&mut self, fd: &Fd, now: Now) {
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0 };
+        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: None };
         let _ = Conversation::new(now.tick).refuse(&mut turn, &full());
         let _ = sys::write(fd, &self.out.own);
         let _ = sys::shutdown_write(fd);

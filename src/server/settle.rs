@@ -63,7 +63,8 @@ impl Server {
                 return After::Wait;
             };
             let backlog = connection.backlog();
-            let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog };
+            let from = connection.peer.ip();
+            let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
             after = match connection.conversation() {
                 Some(talk) => talk.answer(&mut turn, &manner, media_type, &body),
                 None => After::Wait,

@@ -2,14 +2,16 @@
 
 use super::Tally;
 use crate::buffer::Outgoing;
-use crate::channel::{ChannelId, Channels, Epoch};
+use crate::channel::{ChannelId, Channels, Cursor, Data, Delivered, Epoch};
 use crate::http::response::{self, Content};
 use crate::http::{DateCache, Manner, Problem, Status};
 use crate::random::Random;
+use crate::rate::RateLimit;
 use crate::settings::Settings;
 use crate::tick::Now;
 use crate::websocket::deflate::Deflate;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::num::NonZeroU64;
 
 /// What all conversations share.
@@ -24,6 +26,7 @@ pub struct Hub {
     /// Whether the server is going away: every answer is then the last on its connection.
     pub draining: bool,
     pub(super) deflate: Deflate,
+    rate: Option<RateLimit>,
     pub(super) random: Random,
     date: DateCache,
     secret: u64,
@@ -37,6 +40,7 @@ impl Hub {
     /// A server that has just started. The seed draws the epoch and all chance after it.
     pub fn new(settings: Settings, seed: u64) -> Hub {
         Hub {
+            rate: settings.publish_rate.map(RateLimit::new),
             settings,
             channels: Channels::new(Epoch::draw(seed)),
             tally: Tally::default(),
@@ -86,6 +90,8 @@ pub struct Turn<'a> {
     pub out: &'a mut Outgoing,
     /// How many bytes of what it said before are still waiting to be sent.
     pub backlog: usize,
+    /// From where it speaks, if that has an address.
+    pub from: Option<IpAddr>,
 }
 
 impl Turn<'_> {
@@ -99,6 +105,16 @@ impl Turn<'_> {
     ) {
         self.hub.tally.request(manner.path, status);
         self.hub.write_answer(&mut self.out.own, self.now, manner, status, fields, content);
+    }
+
+    /// Publishes, unless this address publishes faster than it may.
+    pub(super) fn publish(&mut self, channel: ChannelId, data: Data) -> Option<(Cursor, Delivered)> {
+        if let (Some(rate), Some(from)) = (&mut self.hub.rate, self.from)
+            && !rate.take(from, self.now.tick)
+        {
+            return None;
+        }
+        Some(self.hub.channels.publish(channel, data, self.now.wall))
     }
 
     /// Answers a request with an error.

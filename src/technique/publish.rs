@@ -15,7 +15,7 @@ pub(super) fn publish(
     body: Vec<u8>,
 ) -> Result<(), Problem> {
     let data = read(media, body)?;
-    let (id, delivered) = turn.hub.channels.publish(channel, data, turn.now.wall);
+    let (id, delivered) = turn.publish(channel, data).ok_or_else(too_fast)?;
     let mut answer = br#"{"id":""#.to_vec();
     id.write(&mut answer);
     let [long_poll, sse, stream, websocket] =
@@ -28,6 +28,13 @@ pub(super) fn publish(
     answer.push(b'\n');
     turn.answer(manner, Status::Created, &[], Content::Whole(JSON, &answer));
     Ok(())
+}
+
+/// 429 with `Retry-After` (RFC 6585 §4). The buckets refill at least once a second.
+fn too_fast() -> Problem {
+    let detail =
+        "Your address publishes faster than --publish-rate allows; wait a little, or send several in one.";
+    Problem::new(Status::TooManyRequests, detail).with(&[("Retry-After", "1")])
 }
 
 fn read(media: Media, body: Vec<u8>) -> Result<Data, Problem> {

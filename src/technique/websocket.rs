@@ -103,7 +103,10 @@ impl WebSocket {
                 ),
                 Some(feed) => {
                     let data = Data::Text(text.into());
-                    turn.hub.channels.publish(feed.channel(), data, turn.now.wall);
+                    if turn.publish(feed.channel(), data).is_none() {
+                        let reason = "Your address publishes faster than --publish-rate allows.";
+                        return self.refuse(Violation { code: Code::POLICY_VIOLATION, reason }, turn);
+                    }
                 }
             },
             (Said::Binary(bytes), _) => match &self.feed {
