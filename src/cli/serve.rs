@@ -6,6 +6,7 @@ use crate::multiplexer::Mechanism;
 use crate::server::{Exit, Log, Plan, Server, StartError};
 use crate::settings::{AllowOrigin, Settings};
 use crate::sys::{self, Endpoint, FD_SETSIZE};
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::io;
 use std::net::ToSocketAddrs;
@@ -64,7 +65,7 @@ pub(super) struct Flags {
     #[arg(long, env = "DOORBELL_PUBLISH_RATE", value_name = "N/s", value_parser = rate)]
     publish_rate: Option<u32>,
     /// Compress WebSocket messages for clients that offer it (permessage-deflate, RFC 7692)
-    #[arg(long, env = "DOORBELL_DEFLATE")]
+    #[arg(long, env = "DOORBELL_DEFLATE", value_parser = BoolishValueParser::new())]
     deflate: bool,
     /// How much a slow reader may leave unread before it is let go
     #[arg(long, env = "DOORBELL_OUTBOX_LIMIT", value_name = "SIZE", default_value = "1MiB", value_parser = size)]

@@ -35,6 +35,8 @@ pub(super) struct Gate {
     max_connections: usize,
     max_per_ip: Option<usize>,
     per_ip: HashMap<IpAddr, usize>,
+    /// How many of those in the table were refused, and are leaving.
+    refused: usize,
     /// The mechanism can watch no fd from this number on.
     ceiling: Option<i32>,
     /// Held back, to be given up when there are no other fds.
@@ -59,6 +61,7 @@ impl Gate {
             max_connections: plan.max_connections,
             max_per_ip: plan.max_connections_per_ip,
             per_ip: HashMap::new(),
+            refused: 0,
             ceiling: plan.mechanism.fd_ceiling(),
             spare: sys::open_spare().ok(),
             resting: false,
@@ -71,10 +74,12 @@ impl Gate {
     }
 
     /// A connection has gone.
-    pub(super) fn left(&mut self, peer: Peer) {
-        let Some(ip) = self.max_per_ip.and(peer.ip()) else {
+    pub(super) fn left(&mut self, peer: Peer, was_refused: bool) {
+        if was_refused {
+            self.refused -= 1;
             return;
-        };
+        }
+        let Some(ip) = self.max_per_ip.and(peer.ip()) else { return };
         if let Some(count) = self.per_ip.get_mut(&ip) {
             *count -= 1;
             if *count == 0 {
@@ -83,14 +88,17 @@ impl Gate {
         }
     }
 
-    /// A connection has come. Returns whether its address has one too many now.
-    fn came(&mut self, peer: Peer) -> bool {
-        let (Some(most), Some(ip)) = (self.max_per_ip, peer.ip()) else {
-            return false;
-        };
-        let count = self.per_ip.entry(ip).or_default();
-        *count += 1;
-        *count > most
+    /// A connection has come, and was let in.
+    fn came(&mut self, peer: Peer) {
+        if let Some(ip) = self.max_per_ip.and(peer.ip()) {
+            *self.per_ip.entry(ip).or_default() += 1;
+        }
+    }
+
+    /// Whether there are as many connections of this peer's address as there may be.
+    fn has_enough_of(&self, peer: Peer) -> bool {
+        let count = peer.ip().and_then(|ip| self.per_ip.get(&ip));
+        self.max_per_ip.is_some_and(|most| count.is_some_and(|&count| count >= most))
     }
 }
 
@@ -135,28 +143,40 @@ impl Server {
             self.complain(&format!("{why}: refused {peer} with 503"), now);
             return self.turn_away(&fd, now);
         }
-        let places = self.gate.max_connections;
-        if self.table.len() >= places + LEAVING_AT_MOST {
+        if self.gate.refused >= LEAVING_AT_MOST {
             return self.turn_away(&fd, now);
         }
-        let is_full = self.table.len() >= places;
+        let refusal = self.refusal(peer, now);
         let id = self.table.insert(Connection::new(fd, peer, Interest::READ, now.tick));
         if let Err(error) = self.watch(id) {
             self.complain(&format!("cannot watch another fd: {error}; refused {peer} with 503"), now);
             let connection = self.table.remove(id).expect("OK because it was inserted above");
             return self.turn_away(&connection.fd, now);
         }
-        let is_one_too_many = self.gate.came(peer);
-        if is_full {
-            self.complain(&self.why_full(), now);
-            self.converse(id, now, |talk, turn| talk.refuse(turn, &full()));
-        } else if is_one_too_many {
-            let detail = "Your address has as many connections as --max-connections-per-ip allows.";
-            let problem = Problem::fatal(Status::TooManyRequests, detail).with(RETRY);
-            self.converse(id, now, |talk, turn| talk.refuse(turn, &problem));
-        } else {
-            self.settle(id, After::Wait, now);
+        match refusal {
+            None => {
+                self.gate.came(peer);
+                self.settle(id, After::Wait, now);
+            }
+            Some(problem) => {
+                self.gate.refused += 1;
+                self.converse(id, now, |talk, turn| talk.refuse(turn, &problem));
+            }
         }
+    }
+
+    /// Why there is no place for this peer, if there is none.
+    fn refusal(&mut self, peer: Peer, now: Now) -> Option<Problem> {
+        // Those who were refused are leaving, and take up no place.
+        if self.table.len() - self.gate.refused >= self.gate.max_connections {
+            self.complain(&self.why_full(), now);
+            return Some(full());
+        }
+        if self.gate.has_enough_of(peer) {
+            let detail = "Your address has as many connections as --max-connections-per-ip allows.";
+            return Some(Problem::fatal(Status::TooManyRequests, detail).with(RETRY));
+        }
+        None
     }
 
     fn watch(&mut self, id: Id) -> io::Result<()> {
@@ -177,14 +197,13 @@ impl Server {
 
     fn why_full(&self) -> String {
         let count = self.gate.max_connections;
-        match self.multiplexer.mechanism() {
+        let why = match self.multiplexer.mechanism() {
             Mechanism::Select => {
-                format!(
-                    "{count} connections, and select(2) can watch few more below fd 1024 (FD_SETSIZE): others get 503"
-                )
+                "; select(2) can watch no fd from 1024 (FD_SETSIZE) on, so it never allows many more"
             }
-            _ => format!("{count} connections, as many as --max-connections allows: others get 503"),
-        }
+            Mechanism::Epoll | Mechanism::Poll => "",
+        };
+        format!("{count} connections are as many as --max-connections allows, others get 503{why}")
     }
 
     /// fds have run out: gives up the spare one to tell those who wait, and rests.

@@ -183,7 +183,7 @@ impl Server {
             due: _,
         } = self;
         wheel.cancel(timer_of(id));
-        gate.left(connection.peer);
+        gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
         log.closed(&connection, why, now.tick);
         multiplexer.forget(&connection.fd);
         drop(connection);

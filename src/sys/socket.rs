@@ -7,6 +7,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -78,7 +79,9 @@ fn listen_unix(path: &Path) -> io::Result<Listening> {
 
 /// Whether a socket file is there that nobody listens on any more, left by a killed server.
 fn is_abandoned(path: &Path, address: &UnixAddr) -> io::Result<bool> {
-    if !path.exists() {
+    // connect(2) to a file that is no socket is refused too: such a file is somebody's, and stays.
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
         return Ok(false);
     }
     let probe = open(AddressFamily::Unix)?;

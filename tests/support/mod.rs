@@ -204,7 +204,13 @@ impl Client {
     /// Reads more; false at the end.
     fn read_more(&mut self) -> bool {
         let mut buffer = [0; 65536];
-        let count = self.stream.read(&mut buffer).expect("bytes or an end within the deadline");
+        let count = loop {
+            // A read with a deadline is not restarted after SIGSTOP and SIGCONT (signal(7)).
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result.expect("bytes or an end within the deadline"),
+            }
+        };
         self.kept.extend_from_slice(&buffer[..count]);
         count > 0
     }
