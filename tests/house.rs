@@ -138,6 +138,19 @@ fn every_flag_of_serve_is_in_the_documentation() {
 }
 
 #[test]
+fn every_requirement_that_is_claimed_has_its_conversation() {
+    let supported = fs::read_to_string("docs/SUPPORTED.md").unwrap();
+    let held = fs::read_to_string("tests/transcripts/rfc9112.txt").unwrap();
+    let titles: Vec<&str> = held.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(titles.len() > 90);
+    let http = supported.split("## HTTP/1.1").nth(1).unwrap().split("Not supported").next().unwrap();
+    let rows = http.lines().filter(|line| line.starts_with("| RFC"));
+    let claimed: Vec<String> =
+        rows.map(|row| row.trim_matches(['|', ' ']).replacen(" | ", ": ", 1)).collect();
+    assert_eq!(claimed, titles);
+}
+
+#[test]
 fn every_file_of_the_source_is_on_the_map() {
     let map = fs::read_to_string("docs/MAP.md").unwrap();
     for path in files("src", ".rs") {

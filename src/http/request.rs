@@ -87,6 +87,11 @@ impl<'b> Request<'b> {
             Ok(httparse::Status::Partial) => {
                 return no_bare_line_feed(bytes).map(|()| Parsed::Partial);
             }
+            // Which version it is shows at the end of the line.
+            Err(httparse::Error::Version) if bytes.len() < max_head && request_line(bytes).is_none() => {
+                return Ok(Parsed::Partial);
+            }
+            Err(httparse::Error::Version) => return Err(other_version(request_line(bytes))),
             Err(error) => return Err(refused(error)),
         };
         no_bare_line_feed(&bytes[..length])?;
@@ -336,21 +341,38 @@ fn too_long(bytes: &[u8]) -> Problem {
     }
 }
 
+/// The request line without its end, if that has come.
+fn request_line(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.trim_ascii_start();
+    memchr::memchr(b'\n', line).map(|end| line[..end].trim_ascii_end())
+}
+
+/// `HTTP/` DIGIT `.` DIGIT is a version that is not spoken here; anything else is none (RFC 9112 §2.3).
+fn other_version(line: Option<&[u8]>) -> Problem {
+    let last_word = line.and_then(|line| line.rsplit(|&byte| byte == b' ').next());
+    match last_word.and_then(|word| word.strip_prefix(b"HTTP/")) {
+        Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            let detail = "Only HTTP/1.1 and HTTP/1.0 are spoken on this port.";
+            Problem::fatal(Status::VersionNotSupported, detail)
+        }
+        _ => malformed(NO_REQUEST_LINE),
+    }
+}
+
+const NO_REQUEST_LINE: &str = "This is no HTTP request line: METHOD TARGET HTTP/1.1 (RFC 9112 §3).";
+
 fn refused(error: httparse::Error) -> Problem {
     use httparse::Error;
     match error {
         Error::TooManyHeaders => {
             Problem::fatal(Status::FieldsTooLarge, "The head of the request has more than 100 fields.")
         }
-        Error::Version => {
-            Problem::fatal(Status::VersionNotSupported, "Only HTTP/1.1 and HTTP/1.0 are spoken on this port.")
-        }
         Error::HeaderName => malformed(
             "A field name is a token directly before its colon, and no line begins with a space (RFC 9112 §5).",
         ),
         Error::HeaderValue => malformed("A field value holds a control character (RFC 9110 §5.5)."),
         Error::NewLine => malformed("Lines end in CR and LF, and a CR stands nowhere else (RFC 9112 §2.2)."),
-        _ => malformed("This is no HTTP request line: METHOD TARGET HTTP/1.1 (RFC 9112 §3)."),
+        _ => malformed(NO_REQUEST_LINE),
     }
 }
 
