@@ -115,6 +115,11 @@ impl Conversation {
         !self.paused && matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_idle())
     }
 
+    /// How many bytes have come and could not be dealt with yet.
+    pub fn kept(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// Whether bytes came that nobody will read.
     pub fn leaves_bytes(&self) -> bool {
         !self.inbox.is_empty()
