@@ -15,8 +15,8 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The longest that a connection may take to leave, sending included.
-const LEAVE: Duration = Duration::from_secs(5);
+/// The longest that a reader which was let go for its slowness may take to leave, sending included.
+const LEAVE: Duration = Duration::from_secs(4);
 /// The longest that the peer's FIN is awaited after ours.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -138,12 +138,20 @@ impl Connection {
 
     /// What it should be woken for.
     pub fn wants(&self, settings: &Settings) -> Interest {
-        Interest { read: self.appetite(settings) > 0, write: !self.outbox.is_empty() }
+        let end = matches!(&self.phase, Phase::Talking(talk) if talk.listens_for_the_end(settings));
+        Interest::NONE
+            .and(Interest::READ, self.appetite(settings) > 0)
+            .and(Interest::WRITE, !self.outbox.is_empty())
+            .and(Interest::END, end)
     }
 
     /// When something is due.
     pub fn deadline(&self, settings: &Settings) -> Deadline {
         match &self.phase {
+            // The last answer may be taken as slowly as any other.
+            Phase::Leaving(leaving) if leaving.why != Why::TooSlow && !self.outbox.is_empty() => {
+                Deadline { at: self.stalls_at(settings).unwrap_or(leaving.until), kind: Due::Stall }
+            }
             Phase::Leaving(leaving) => Deadline { at: leaving.until, kind: Due::Leave },
             Phase::Talking(conversation) => {
                 let stall = self.stalls_at(settings).map(|at| Deadline { at, kind: Due::Stall });
@@ -208,9 +216,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether it did not take anything for too long.
-    pub fn is_stalled(&self, settings: &Settings, now: Tick) -> bool {
-        self.why_leaving().is_none() && self.stalls_at(settings).is_some_and(|at| at <= now)
+    /// Whether it did not take anything for too long. Before that is believed the kernel is offered more:
+    /// it reports room only when a third of its buffer is free, and a slow reader may free less than that.
+    pub fn is_stalled(&mut self, settings: &Settings, now: Tick) -> bool {
+        let is_stalled = |it: &Connection| it.stalls_at(settings).is_some_and(|at| at <= now);
+        is_stalled(self) && (self.flush(now).is_err() || is_stalled(self))
     }
 
     /// Whether its conversation would go on by itself if it were let.
@@ -235,6 +245,10 @@ impl Connection {
         let Phase::Leaving(leaving) = &mut self.phase else {
             return Parting::Stay;
         };
+        if matches!(leaving.why, Why::ClientClosed | Why::CutShort) {
+            // Nobody is there to hear the rest.
+            return Parting::Close(leaving.why);
+        }
         if !self.outbox.is_empty() || leaving.fin_sent {
             return Parting::Stay;
         }
@@ -242,7 +256,8 @@ impl Connection {
             return Parting::Close(leaving.why);
         }
         leaving.fin_sent = true;
-        leaving.until = leaving.until.min(now + LINGER);
+        let until = now + LINGER;
+        leaving.until = if leaving.why == Why::TooSlow { leaving.until.min(until) } else { until };
         Parting::Stay
     }
 }

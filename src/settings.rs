@@ -55,7 +55,7 @@ pub struct Settings {
 pub enum AllowOrigin {
     /// Everyone.
     Any,
-    /// These, as browsers write them: `scheme://host[:port]`. At most 254.
+    /// These, as browsers write them: `scheme://host[:port]`. At most 255.
     Listed(Vec<String>),
 }
 

@@ -4,7 +4,7 @@ use super::units::{rate, size, span, span_or_zero};
 use super::{USAGE, fail};
 use crate::multiplexer::Mechanism;
 use crate::server::{Exit, Log, Plan, Server, StartError};
-use crate::settings::{AllowOrigin, Settings};
+use crate::settings::{AllowOrigin, MIB, Settings};
 use crate::sys::{self, Endpoint, FD_SETSIZE};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -156,6 +156,12 @@ impl Flags {
             MechanismFlag::Select => Mechanism::Select,
         };
         let max_connections = room(limit, mechanism, self.max_connections).map_err(|what| (USAGE, what))?;
+        if self.allow_origin.len() > 255 {
+            return Err((
+                USAGE,
+                "--allow-origin may be given 255 times at most; use * to allow everyone".into(),
+            ));
+        }
         let settings = Settings {
             hold: self.hold,
             max_hold: self.max_hold,
@@ -216,6 +222,7 @@ fn room(limit: u64, mechanism: Mechanism, asked: Option<u64>) -> Result<u64, Str
 fn head_size(text: &str) -> Result<usize, String> {
     match size(text)? {
         small if small < 256 => Err("it must be at least 256 bytes, or no request would fit".into()),
+        large if large > 64 * MIB => Err("it must be at most 64MiB: it is kept for each connection".into()),
         size => Ok(size),
     }
 }
@@ -244,6 +251,12 @@ fn origin(text: &str) -> Result<String, String> {
 /// What failed, on what, and what to do about it.
 fn explain(StartError { doing, error }: &StartError) -> String {
     let advice = match error.kind() {
+        io::ErrorKind::AddrInUse if doing.contains("unix:") => {
+            "; a file or a listening socket is there: remove it, or choose another path"
+        }
+        io::ErrorKind::InvalidFilename if doing.contains("unix:") => {
+            "; a socket's path has at most 107 bytes: choose a shorter one"
+        }
         io::ErrorKind::AddrInUse => {
             "; another program has it: stop that one (ss -ltnp shows it) or choose another with --listen"
         }

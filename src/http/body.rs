@@ -46,8 +46,22 @@ enum Chunk {
         size: u64,
         digits: u8,
     },
-    /// Behind a size, in a chunk extension, which is ignored (RFC 9112 §7.1.1).
+    /// Behind a size, in the white space before an extension.
+    Space {
+        size: u64,
+    },
+    /// Behind a semicolon, where the name of an extension begins.
+    Name {
+        size: u64,
+    },
+    /// In a chunk extension, which is ignored (RFC 9112 §7.1.1); in quotes; behind a backslash there.
     Extension {
+        size: u64,
+    },
+    Quoted {
+        size: u64,
+    },
+    Escaped {
         size: u64,
     },
     /// At the LF of a size line.
@@ -130,7 +144,7 @@ impl Body {
                 used += run;
                 continue;
             }
-            if matches!(place, Chunk::Extension { .. } | Chunk::TrailerName | Chunk::TrailerValue) {
+            if place.is_around() {
                 *around += 1;
                 if *around > self.limits.around {
                     let detail =
@@ -160,6 +174,11 @@ impl Body {
 }
 
 impl Chunk {
+    /// Whether what stands here is neither size nor data, and so could go on for ever.
+    fn is_around(self) -> bool {
+        !matches!(self, Chunk::Size { .. } | Chunk::Data { .. } | Chunk::DataCr | Chunk::DataLf)
+    }
+
     /// Where the byte after `byte` belongs; `Some(None)` behind the last one; `None` if `byte` may not
     /// stand here.
     fn step(self, byte: u8) -> Option<Option<Chunk>> {
@@ -171,7 +190,18 @@ impl Chunk {
             }
             (Chunk::Size { digits: 0, .. }, _) => return None,
             (Chunk::Size { size, .. } | Chunk::Extension { size }, b'\r') => Chunk::SizeEnd { size },
-            (Chunk::Size { size, .. }, b';' | b' ' | b'\t') => Chunk::Extension { size },
+            (Chunk::Size { size, .. } | Chunk::Space { size }, b' ' | b'\t') => Chunk::Space { size },
+            (Chunk::Size { size, .. } | Chunk::Space { size } | Chunk::Extension { size }, b';') => {
+                Chunk::Name { size }
+            }
+            (Chunk::Name { size }, b' ' | b'\t') => Chunk::Name { size },
+            (Chunk::Name { size }, _) if is_token(byte) => Chunk::Extension { size },
+            (Chunk::Extension { size }, b'"') => Chunk::Quoted { size },
+            (Chunk::Quoted { size }, b'"') => Chunk::Extension { size },
+            (Chunk::Quoted { size }, b'\\') => Chunk::Escaped { size },
+            (Chunk::Quoted { size } | Chunk::Escaped { size }, b'\t' | b' '..=b'~' | 0x80..) => {
+                Chunk::Quoted { size }
+            }
             (Chunk::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => Chunk::Extension { size },
             (Chunk::SizeEnd { size: 0 }, b'\n') => Chunk::TrailerStart,
             (Chunk::SizeEnd { size }, b'\n') => Chunk::Data { remaining: size },
@@ -200,14 +230,15 @@ fn too_large() -> Problem {
 }
 
 fn bad_chunk(place: Chunk) -> Problem {
+    use Chunk::*;
     let detail = match place {
-        Chunk::Size { .. } | Chunk::Extension { .. } | Chunk::SizeEnd { .. } => {
-            "A chunk begins with its size in hexadecimal digits, CR and LF (RFC 9112 §7.1)."
-        }
-        Chunk::Data { .. } | Chunk::DataCr | Chunk::DataLf => {
+        Data { .. } | DataCr | DataLf => {
             "A chunk ends in CR and LF right behind as many bytes as its size says (RFC 9112 §7.1)."
         }
-        _ => "The trailers are malformed (RFC 9112 §7.1.2).",
+        TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf => {
+            "The trailers are malformed (RFC 9112 §7.1.2)."
+        }
+        _ => "A chunk begins with its size in hexadecimal digits, CR and LF (RFC 9112 §7.1).",
     };
     Problem::fatal(Status::BadRequest, detail)
 }
@@ -261,6 +292,14 @@ mod tests {
             "0\r\nX y\r\n",
             "0\r\nX:\n",
             "0\r\n\rx",
+            "5 abc\r\n",
+            "5 \r\n",
+            "5;\r\n",
+            "5;a=\"b\r\n",
+            "5 abc\r\n",
+            "5 \r\n",
+            "5;\r\n",
+            "5;a=\"b\r\n",
             "1;\x00\r\n",
         ] {
             let got = read(&mut chunked(100), std::iter::once(bytes.as_bytes()));

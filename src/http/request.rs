@@ -101,7 +101,7 @@ impl<'b> Request<'b> {
             request.take_field(field, &mut framing)?;
         }
         request.framing = framing.settle(request.is_1_1)?;
-        request.check_host()?;
+        check_host(framing.host, request.host, request.is_1_1)?;
         Ok(Parsed::Whole(request, length))
     }
 
@@ -197,19 +197,17 @@ impl<'b> Request<'b> {
         self.expects_continue = self.is_1_1;
         Ok(())
     }
+}
 
-    /// RFC 9112 §3.2: HTTP/1.1 needs a Host, and it must be one.
-    fn check_host(&self) -> Result<(), Problem> {
-        match self.host {
-            None if self.is_1_1 => {
-                Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2)."))
-            }
-            Some(host) if !is_host(host) => {
-                Err(malformed("Host must be a name or an address, and perhaps a port."))
-            }
-            _ => Ok(()),
-        }
+/// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target, and each must be one.
+fn check_host(field: Option<&str>, target: Option<&str>, is_1_1: bool) -> Result<(), Problem> {
+    if field.is_none() && is_1_1 {
+        return Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2)."));
     }
+    if [field, target].into_iter().flatten().all(is_host) {
+        return Ok(());
+    }
+    Err(malformed("Host must be a name or an address, and perhaps a port."))
 }
 
 /// The fields that say where a body ends, gathered before they are weighed against each other.

@@ -124,7 +124,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
         }
         Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
-        Path::Page if request.path == "/" && request.upgrade_websocket => {
+        Path::Page if request.path == "/" && request.upgrade_websocket && request.is_1_1 => {
             Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?))
         }
         Path::Page | Path::SendMessage | Path::Star | Path::Other => match page::find(request.path) {

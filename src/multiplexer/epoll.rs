@@ -1,7 +1,7 @@
 //! epoll(7): the kernel keeps the list. A wait costs what is ready, however many are watched.
 
 use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
-use crate::sys::{self, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EpollEvent, EpollOp, Fd};
+use crate::sys::{self, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, Fd};
 use std::io;
 
 /// How many ready fds one wait returns at most; the others come with the next.
@@ -49,12 +49,15 @@ impl Multiplexer for Epoll {
 }
 
 fn bits(interest: Interest) -> u32 {
-    (if interest.read { EPOLLIN } else { 0 }) | (if interest.write { EPOLLOUT } else { 0 })
+    let bit = |wanted, bit| if wanted { bit } else { 0 };
+    bit(interest.has(Interest::READ), EPOLLIN)
+        | bit(interest.has(Interest::WRITE), EPOLLOUT)
+        | bit(interest.has(Interest::END), EPOLLRDHUP)
 }
 
 fn answer(event: EpollEvent) -> Ready {
     let events = event.events();
-    let hung_up = events & (EPOLLHUP | EPOLLERR) != 0;
+    let hung_up = events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP) != 0;
     Ready {
         token: Token(event.data()),
         readable: hung_up || events & EPOLLIN != 0,

@@ -67,22 +67,29 @@ impl Mechanism {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
-/// What is asked about an fd.
+/// What is asked about an fd. (One byte: there is one in each connection.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interest {
-    /// Report when there is something to read.
-    pub read: bool,
-    /// Report when there is room to write.
-    pub write: bool,
-}
+pub struct Interest(u8);
 
 impl Interest {
     /// Nothing but what the kernel reports unasked.
-    pub const NONE: Interest = Interest { read: false, write: false };
-    /// Something to read.
-    pub const READ: Interest = Interest { read: true, write: false };
-    /// Room to write.
-    pub const WRITE: Interest = Interest { read: false, write: true };
+    pub const NONE: Interest = Interest(0);
+    /// Report when there is something to read.
+    pub const READ: Interest = Interest(1);
+    /// Report when there is room to write.
+    pub const WRITE: Interest = Interest(2);
+    /// Report the peer's FIN as a hang-up, though nothing is read. (select cannot.)
+    pub const END: Interest = Interest(4);
+
+    /// Whether something of `other` is asked.
+    pub fn has(self, other: Interest) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// This, and `other` too if it is wanted.
+    pub fn and(self, other: Interest, wanted: bool) -> Interest {
+        if wanted { Interest(self.0 | other.0) } else { self }
+    }
 }
 
 /// One fd that is ready.
@@ -94,8 +101,8 @@ pub struct Ready {
     pub readable: bool,
     /// write(2) will not block.
     pub writable: bool,
-    /// The kernel says, asked or not, that the connection has failed or is shut both ways. (Counted as
-    /// readable too; select cannot say it.)
+    /// The kernel says, asked or not, that the connection has failed or is shut both ways; or, if asked, that
+    /// the peer has sent its FIN. (Counted as readable too; select cannot say it.)
     pub hung_up: bool,
 }
 

@@ -2,7 +2,7 @@
 //! watched, however few are ready: the kernel reads each line, and then we do.
 
 use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
-use crate::sys::{self, Fd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollFd};
+use crate::sys::{self, Fd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd};
 use std::io;
 
 /// The list, and beside each line whose it is.
@@ -79,11 +79,14 @@ impl Multiplexer for Poll {
 }
 
 fn bits(interest: Interest) -> i16 {
-    (if interest.read { POLLIN } else { 0 }) | (if interest.write { POLLOUT } else { 0 })
+    let bit = |wanted, bit| if wanted { bit } else { 0 };
+    bit(interest.has(Interest::READ), POLLIN)
+        | bit(interest.has(Interest::WRITE), POLLOUT)
+        | bit(interest.has(Interest::END), POLLRDHUP)
 }
 
 fn answer(line: PollFd, token: Token) -> Ready {
     let events = line.revents();
-    let hung_up = events & (POLLHUP | POLLERR | POLLNVAL) != 0;
+    let hung_up = events & (POLLHUP | POLLERR | POLLNVAL | POLLRDHUP) != 0;
     Ready { token, readable: hung_up || events & POLLIN != 0, writable: events & POLLOUT != 0, hung_up }
 }

@@ -28,7 +28,10 @@ impl Select {
     }
 
     fn ask(&mut self, fd: i32, interest: Interest) {
-        for (set, wanted) in [(&mut self.readable, interest.read), (&mut self.writable, interest.write)] {
+        for (set, wanted) in [
+            (&mut self.readable, interest.has(Interest::READ)),
+            (&mut self.writable, interest.has(Interest::WRITE)),
+        ] {
             if wanted { set.insert(fd) } else { set.remove(fd) }
         }
     }

@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::multiplexer::Ready;
 use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Conversation, News, Turn, Why};
+use crate::technique::{After, Conversation, Due, News, Turn, Why};
 use crate::tick::Now;
 use std::io;
 
@@ -77,7 +77,7 @@ impl Server {
             return self.close(id, failure(&error), now);
         }
         if connection.backlog() == 0 {
-            self.converse(id, now, Conversation::resume);
+            self.converse(id, now, Conversation::on_room);
         } else {
             self.settle(id, After::Wait, now);
         }
@@ -112,12 +112,15 @@ impl Server {
         }
         self.meters.lateness.observe(now.tick.since(deadline.at) as f64 / 1000.0);
         connection.armed = None;
-        if let Some(why) = connection.why_leaving() {
-            self.close(id, why, now);
-        } else if connection.is_stalled(&self.hub.settings, now.tick) {
-            self.close(id, Why::Stalled, now);
-        } else {
-            self.converse(id, now, Conversation::on_deadline);
+        let settings = &self.hub.settings;
+        match (deadline.kind, connection.why_leaving()) {
+            (Due::Stall, why) if connection.is_stalled(settings, now.tick) => {
+                self.close(id, why.unwrap_or(Why::Stalled), now);
+            }
+            (Due::Stall, None) if connection.backlog() == 0 => self.converse(id, now, Conversation::on_room),
+            (Due::Stall, _) => self.settle(id, After::Wait, now),
+            (_, Some(why)) => self.close(id, why, now),
+            (_, None) => self.converse(id, now, Conversation::on_deadline),
         }
     }
 

@@ -141,17 +141,17 @@ impl Server {
         if self.gate.ceiling.is_some_and(|ceiling| fd.number() >= ceiling) {
             let why = "select(2) can watch no fd from 1024 (FD_SETSIZE) on";
             self.complain(&format!("{why}: refused {peer} with 503"), now);
-            return self.turn_away(&fd, now);
-        }
-        if self.gate.refused >= LEAVING_AT_MOST {
-            return self.turn_away(&fd, now);
+            return self.turn_away(&fd, peer, &full(), now);
         }
         let refusal = self.refusal(peer, now);
+        if let Some(problem) = refusal.as_ref().filter(|_| self.gate.refused >= LEAVING_AT_MOST) {
+            return self.turn_away(&fd, peer, problem, now);
+        }
         let id = self.table.insert(Connection::new(fd, peer, Interest::READ, now.tick));
         if let Err(error) = self.watch(id) {
             self.complain(&format!("cannot watch another fd: {error}; refused {peer} with 503"), now);
             let connection = self.table.remove(id).expect("OK because it was inserted above");
-            return self.turn_away(&connection.fd, now);
+            return self.turn_away(&connection.fd, peer, &full(), now);
         }
         match refusal {
             None => {
@@ -184,15 +184,16 @@ impl Server {
         self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)
     }
 
-    /// Says 503 to somebody for whom there is no place in the table. What has come from it is read, or
+    /// Refuses somebody for whom there is no place in the table. What has come from it is read, or
     /// closing would be a reset, and the reset could overtake the answer.
-    fn turn_away(&mut self, fd: &Fd, now: Now) {
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: None };
-        let _ = Conversation::new(now.tick).refuse(&mut turn, &full());
+    fn turn_away(&mut self, fd: &Fd, peer: Peer, problem: &Problem, now: Now) {
+        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: peer.ip() };
+        let _ = Conversation::new(now.tick).refuse(&mut turn, problem);
         let _ = sys::write(fd, &self.out.own);
         let _ = sys::shutdown_write(fd);
         let _ = sys::read(fd, &mut self.buffer);
         self.out.clear();
+        self.log_requests(peer);
     }
 
     fn why_full(&self) -> String {
@@ -219,10 +220,8 @@ impl Server {
             let Some(listening) = self.gate.listeners.get(index) else {
                 break;
             };
-            let Ok((fd, _)) = sys::accept4(&listening.fd) else {
-                break;
-            };
-            self.turn_away(&fd, now);
+            let Ok((fd, address)) = sys::accept4(&listening.fd) else { break };
+            self.turn_away(&fd, Peer::new(address), &full(), now);
         }
         self.gate.spare = sys::open_spare().ok();
         self.gate.resting = true;

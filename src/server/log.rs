@@ -1,9 +1,8 @@
 //! What is said of connections, on standard error.
 
 use super::Server;
-use crate::connection::Connection;
+use crate::connection::{Connection, Peer};
 use crate::sys;
-use crate::table::Id;
 use crate::technique::Why;
 use crate::tick::Tick;
 use std::io;
@@ -41,13 +40,13 @@ impl Log {
 }
 
 impl Server {
-    /// A line for each request that was answered in the reaction just over.
-    pub(super) fn log_requests(&mut self, id: Id) {
-        let Some(connection) = self.table.get(id) else {
+    /// A line for each request of this peer that was answered in the reaction just over.
+    pub(super) fn log_requests(&mut self, peer: Peer) {
+        if self.log != Log::Requests {
             return;
-        };
+        }
         for (path, status) in self.hub.tally.take_journal() {
-            let (peer, path, status) = (connection.peer, path.label(), status.code());
+            let (path, status) = (path.label(), status.code());
             sys::stderr_line(&format!("request peer={peer} path={path} status={status}"));
         }
     }

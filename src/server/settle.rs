@@ -33,13 +33,11 @@ impl Server {
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
         }
-        let seat = connection.seat();
-        if seat != before {
+        let (seat, peer) = (connection.seat(), connection.peer);
+        if seat != before || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before, seat);
         }
-        if self.log == super::Log::Requests {
-            self.log_requests(id);
-        }
+        self.log_requests(peer);
         if let Err(error) = said {
             self.out.clear();
             return self.close(id, failure(&error), now);
@@ -87,6 +85,13 @@ impl Server {
             // The first long poll of this browser is released by the second (RFC 6202 §5.1).
             self.replaced.extend(self.browsers.insert(browser, id));
         }
+    }
+
+    /// Whether no other long poll is taken for the one of this browser. (A poll that waited behind one that
+    /// was replaced has the same seat, and yet it is a new poll.)
+    fn is_the_one_poll(&self, id: Id, seat: Option<Seat>) -> bool {
+        let browser = seat.and_then(|seat| seat.browser);
+        browser.is_none_or(|browser| self.browsers.get(&browser) == Some(&id))
     }
 
     fn unseat(&mut self, id: Id, seat: Seat) {
@@ -159,6 +164,8 @@ impl Server {
         let Some(connection) = self.table.remove(id) else {
             return;
         };
+        // Who was leaving already is told of by the reason that it had for that.
+        let why = connection.why_leaving().unwrap_or(why);
         let Server {
             multiplexer,
             gate,

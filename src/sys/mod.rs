@@ -33,7 +33,7 @@ pub use epoll::{
 pub use fd::Fd;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
-pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, PollFd, poll};
+pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
 pub use process::{cpu_seconds, open_fds, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};

@@ -11,6 +11,8 @@ pub const POLLOUT: i16 = libc::POLLOUT;
 pub const POLLERR: i16 = libc::POLLERR;
 /// Both directions are shut; reported whether asked for or not.
 pub const POLLHUP: i16 = libc::POLLHUP;
+/// The peer has sent its FIN; only if asked for.
+pub const POLLRDHUP: i16 = libc::POLLRDHUP;
 /// The fd is not open.
 pub const POLLNVAL: i16 = libc::POLLNVAL;
 

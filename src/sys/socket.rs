@@ -48,7 +48,7 @@ pub fn listen_on(endpoint: &Endpoint, unacknowledged: Duration) -> io::Result<Li
 fn listen_tcp(address: SocketAddr, unacknowledged: Duration) -> io::Result<Listening> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let fd = open(family)?;
-    let millis = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX);
+    let millis = unacknowledged.as_millis().min(i32::MAX as u128) as u32;
     option(setsockopt(&borrow(&fd), sockopt::ReuseAddr, &true))?;
     option(setsockopt(&borrow(&fd), sockopt::TcpNoDelay, &true))?;
     option(setsockopt(&borrow(&fd), sockopt::TcpUserTimeout, &millis))?;

@@ -36,15 +36,13 @@ pub struct Conversation {
     inbox: Inbox,
     /// It paused with bytes that it could have dealt with, because it had said enough.
     paused: bool,
-    /// The client has said its last; what it said before is still to be answered.
-    ended: bool,
 }
 
 impl Conversation {
     /// A conversation with a client that has just come.
     pub fn new(now: Tick) -> Conversation {
         let technique = Technique::Exchange(Exchange::fresh(now));
-        Conversation { technique, inbox: Inbox::default(), paused: false, ended: false }
+        Conversation { technique, inbox: Inbox::default(), paused: false }
     }
 
     /// Bytes came. They may be changed, for masks are taken off in place.
@@ -67,11 +65,7 @@ impl Conversation {
 
     fn keep_rest(&mut self, (used, after): (usize, After), rest: impl FnOnce(usize) -> Vec<u8>) -> After {
         self.inbox.keep(rest(used));
-        match after {
-            // The last request has been answered, or is one that will never be whole.
-            After::Wait if self.ended && !self.paused => self.gone(),
-            after => after,
-        }
+        after
     }
 
     /// Deals with as many bytes as can be dealt with, and says how many.
@@ -125,17 +119,9 @@ impl Conversation {
         !self.inbox.is_empty()
     }
 
-    /// The client has said its last (FIN). What can be answered at once still is; who waits for news
-    /// is gone.
+    /// The client has said its last (FIN). What it asked before has been answered, for nothing is read
+    /// while answers wait; who waits for news is gone.
     pub fn on_eof(&mut self) -> After {
-        if self.paused {
-            self.ended = true;
-            return After::Wait;
-        }
-        self.gone()
-    }
-
-    fn gone(&self) -> After {
         After::Close(match &self.technique {
             Technique::Exchange(exchange) => exchange.on_eof(),
             _ => Why::ClientClosed,
@@ -169,7 +155,18 @@ impl Conversation {
         self.follow(next, turn)
     }
 
-    /// All that was said has been taken, or it is this conversation's turn again: goes on with the
+    /// All that was said has been taken, and reading begins again: what could not be read meanwhile is not
+    /// held against the client.
+    pub fn on_room(&mut self, turn: &mut Turn<'_>) -> After {
+        match &mut self.technique {
+            Technique::Exchange(exchange) => exchange.begin_again(turn.now.tick),
+            Technique::WebSocket(websocket) => websocket.begin_again(turn.now.tick),
+            Technique::LongPoll(_) | Technique::Stream(_) | Technique::Sse(_) => {}
+        }
+        self.resume(turn)
+    }
+
+    /// It is this conversation's turn again: goes on with the
     /// bytes that it paused at, and with the history that it still has to say.
     pub fn resume(&mut self, turn: &mut Turn<'_>) -> After {
         if self.paused {
@@ -267,17 +264,22 @@ impl Conversation {
         }
     }
 
+    /// Whether it must be told of the client's FIN though it reads no more: a parked poll behind which as many
+    /// bytes wait as may be kept.
+    pub fn listens_for_the_end(&self, settings: &Settings) -> bool {
+        matches!(self.technique, Technique::LongPoll(_)) && self.inbox.len() >= settings.max_head
+    }
+
     /// How many bytes it would like to read, when it has `backlog` bytes waiting to be sent. 0: it
     /// reads no more until something else has happened.
     pub fn appetite(&self, backlog: usize, settings: &Settings) -> usize {
         let may_keep = settings.max_head.saturating_sub(self.inbox.len());
         match &self.technique {
-            _ if self.ended || self.paused => 0,
+            _ if self.paused => 0,
             // What comes behind a stream's request is dropped, so its end is always seen.
             Technique::Stream(_) | Technique::Sse(_) => GULP,
             // Who does not take its answers is asked for no more questions.
             _ if backlog > 0 => 0,
-            Technique::Exchange(exchange) if exchange.takes_a_body() => GULP,
             Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
             Technique::WebSocket(_) => GULP,
         }

@@ -278,9 +278,9 @@ impl Exchange {
         matches!(self.stage, Stage::Fresh | Stage::Idle)
     }
 
-    /// Whether a body is on the way, so that any number of bytes can be dealt with.
-    pub(super) fn takes_a_body(&self) -> bool {
-        matches!(self.stage, Stage::Body(_))
+    /// Time begins again: until now nothing could be read.
+    pub(super) fn begin_again(&mut self, now: Tick) {
+        self.since = now;
     }
 }
 

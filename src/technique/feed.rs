@@ -49,6 +49,8 @@ pub(super) struct Feed {
     channel: ChannelId,
     /// What is put around what is said.
     framing: Framing,
+    /// What waits to be sent, if something does, is history.
+    fed: bool,
     heard: u64,
 }
 
@@ -67,7 +69,7 @@ impl Feed {
     ) -> Feed {
         let news = turn.hub.channels.get(channel);
         let place = since.map_or(news.from_now(), |since| news.from(since));
-        let mut feed = Feed { channel, framing, heard: place.heard };
+        let mut feed = Feed { channel, framing, fed: false, heard: place.heard };
         feed.say_place(turn, notation, place);
         feed.catch_up(turn, notation);
         feed
@@ -105,6 +107,7 @@ impl Feed {
         if self.is_behind(turn.hub) {
             let (bytes, last) = self.encode(turn.hub, notation, HELPING);
             turn.out.own.extend_from_slice(&bytes);
+            self.fed = true;
             self.move_to(last, turn, notation);
         }
     }
@@ -120,6 +123,11 @@ impl Feed {
             // Behind, and fed from the history; or subscribed in the middle of this very turn.
             return Ok(());
         }
+        if self.fed && turn.backlog > 0 {
+            // It reads history still, which is never a reason to let it go: so this is history too.
+            return Ok(());
+        }
+        self.fed = false;
         let form = Form::Words { technique: notation.technique, framing: self.framing };
         let (bytes, last) = round.bytes(form, || self.encode(turn.hub, notation, usize::MAX));
         if turn.backlog > 0 && turn.backlog + bytes.len() > turn.hub.settings.outbox_limit {

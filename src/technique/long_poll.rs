@@ -92,6 +92,7 @@ impl LongPoll {
 
     /// The second exit. An event of this very turn goes before it, so that there is one answer.
     pub(super) fn on_deadline(&mut self, turn: &mut Turn<'_>) -> Next {
+        self.manner.keep_alive &= !turn.hub.draining;
         if self.heard < turn.hub.channels.get(self.channel).last() {
             return self.answer_now(turn, Place { heard: self.heard, missed: false });
         }

@@ -160,6 +160,13 @@ impl WebSocket {
         }
     }
 
+    /// Time begins again: until now nothing could be read, a pong neither.
+    pub(super) fn begin_again(&mut self, now: Tick) {
+        if self.state != State::Closing {
+            self.since = now;
+        }
+    }
+
     pub(super) fn is_behind(&self, hub: &Hub) -> bool {
         let is_open = self.state != State::Closing;
         is_open && self.feed.as_ref().is_some_and(|feed| feed.is_behind(hub))
