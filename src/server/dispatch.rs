@@ -44,7 +44,9 @@ impl Server {
             // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
             // it was asked when the wait returned, and is not any more.
             if hung_up {
-                let why = connection.why_leaving().unwrap_or(Why::ClientClosed);
+                // A write tells what happened, if there is something to write.
+                let why =
+                    connection.flush(now.tick).map_or_else(|error| failure(&error), |()| Why::ClientClosed);
                 self.close(id, why, now);
             }
             return;
@@ -154,6 +156,10 @@ fn is_no_error(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
+/// ETIMEDOUT is TCP_USER_TIMEOUT: the kernel has seen sooner than we that the peer takes nothing.
 pub(super) fn failure(error: &io::Error) -> Why {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Why::Stalled;
+    }
     Why::Failed(error.raw_os_error().unwrap_or(0))
 }
