@@ -429,7 +429,11 @@ fn a_wait_that_is_interrupted_ends_no_hold_early() {
         assert!(client.answer().body.contains("\"timeout\""));
         assert!(asked.elapsed() >= Duration::from_secs(2), "{mechanism}: {:?}", asked.elapsed());
         let window = traced.window();
-        assert_eq!(names(&window), [traced.wait, "read", traced.wait, "write"], "{mechanism}: {window:#?}");
+        // poll(2) and select(2) sleep on by themselves (signal(7)). epoll_wait(2) returns, so there is one look at
+        // what has become ready meanwhile, and another sleep.
+        let mut names = names(&window);
+        names.dedup();
+        assert_eq!(names, [traced.wait, "read", traced.wait, "write"], "{mechanism}: {window:#?}");
     }
 }
 

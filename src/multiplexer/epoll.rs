@@ -5,7 +5,7 @@ use crate::sys::{self, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollE
 use std::io;
 
 /// How many ready fds one wait returns at most; the others come with the next.
-const BATCH: usize = 1024;
+pub const BATCH: usize = 1024;
 
 /// An epoll instance, and room for what a wait returns.
 pub struct Epoll {
@@ -41,8 +41,9 @@ impl Multiplexer for Epoll {
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let result = sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout));
-        let count = unless_interrupted(result)?;
+        let count = unless_interrupted(timeout, |timeout| {
+            sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout))
+        })?;
         ready.extend(self.events[..count].iter().map(|event| answer(*event)));
         Ok(())
     }

@@ -10,13 +10,13 @@
 //!   interest at all poll and epoll still report both; select cannot, for an fd in no set is
 //!   invisible to it.
 //! - [`Multiplexer::wait`] is the only place where the thread sleeps. A wait that a signal or a
-//!   debugger interrupts (EINTR) is a wait in which nothing became ready.
+//!   debugger interrupts (EINTR) returns what has become ready until then.
 
 mod epoll;
 mod poll;
 mod select;
 
-pub use epoll::Epoll;
+pub use epoll::{BATCH, Epoll};
 pub use poll::Poll;
 pub use select::Select;
 
@@ -137,11 +137,19 @@ fn as_int(timeout: Option<u64>) -> i32 {
     timeout.map_or(-1, |millis| i32::try_from(millis).unwrap_or(i32::MAX))
 }
 
-/// EINTR is no error of the wait: nothing was ready, the loop looks at the clock and sleeps on.
-/// It comes with signals, with SIGSTOP and SIGCONT, and whenever strace(1) attaches.
-fn unless_interrupted(result: io::Result<usize>) -> io::Result<usize> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+/// EINTR is no error of the wait. It comes with signals, with SIGSTOP and SIGCONT, and whenever strace(1)
+/// attaches. Nobody knows how long we were away, so what has become ready meanwhile is fetched before anybody
+/// is told that its time is over.
+fn unless_interrupted(
+    timeout: Option<u64>,
+    mut wait: impl FnMut(Option<u64>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let is_interruption = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+    match wait(timeout) {
+        Err(error) if is_interruption(&error) => match wait(Some(0)) {
+            Err(error) if is_interruption(&error) => Ok(0),
+            other => other,
+        },
         other => other,
     }
 }

@@ -64,7 +64,7 @@ impl Multiplexer for Poll {
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let mut unseen = unless_interrupted(sys::poll(&mut self.lines, as_int(timeout)))?;
+        let mut unseen = unless_interrupted(timeout, |timeout| sys::poll(&mut self.lines, as_int(timeout)))?;
         for (line, &token) in self.lines.iter().zip(&self.tokens) {
             if unseen == 0 {
                 break;

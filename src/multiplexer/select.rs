@@ -71,10 +71,12 @@ impl Multiplexer for Select {
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let (mut readable, mut writable) = (self.readable, self.writable);
-        let result = sys::select(self.nfds, &mut readable, &mut writable, timeout);
-        // After an error, EINTR too, the sets say nothing (select(2)).
-        let mut unseen = unless_interrupted(result)?;
+        let (mut readable, mut writable) = (FdSet::default(), FdSet::default());
+        let mut unseen = unless_interrupted(timeout, |timeout| {
+            // After an error, EINTR too, the sets say nothing (select(2)): fresh copies each time.
+            (readable, writable) = (self.readable, self.writable);
+            sys::select(self.nfds, &mut readable, &mut writable, timeout)
+        })?;
         for fd in 0..self.nfds {
             if unseen == 0 {
                 break;

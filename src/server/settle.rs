@@ -176,6 +176,7 @@ impl Server {
             replaced: _,
             unfinished: _,
             ready: _,
+            put_off: _,
             drain: _,
             // Unseating has seen to these.
             hub: _,
