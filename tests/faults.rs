@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::{Client, MECHANISMS, Server, eventually};
+use support::{Client, MECHANISMS, Server, eventually, for_each_mechanism};
 
 /// No timer ends while a test runs.
 const PATIENT: [&str; 6] = ["--ping-interval", "10m", "--idle-timeout", "10m", "--hold", "2m"];
@@ -440,16 +440,6 @@ fn speak_while_stopped(
     std::thread::sleep(LIMIT);
     server.signal("CONT");
     in_time.then_some((server, clients))
-}
-
-/// At the same time, for they do little but wait.
-fn for_each_mechanism(test: impl Fn(&'static str) + Sync) {
-    let test = &test;
-    std::thread::scope(|scope| {
-        for mechanism in MECHANISMS {
-            scope.spawn(move || test(mechanism));
-        }
-    });
 }
 
 #[test]

@@ -7,7 +7,7 @@ use flate2::{Compress, Compression, FlushCompress};
 use std::io::{Read, Write};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use support::{Client, MECHANISMS, Server, masked_frame};
+use support::{Client, MECHANISMS, Server, for_each_mechanism, masked_frame};
 
 /// How much more memory there may be after an attack, or during one, in bytes.
 const ALLOWED: f64 = 16.0 * 1024.0 * 1024.0;
@@ -148,16 +148,6 @@ fn lengths_that_nobody_has_are_refused_by_their_heads() {
         }
         target.expect_peace("giants");
     }
-}
-
-/// At the same time, for they do little but wait.
-fn for_each_mechanism(test: impl Fn(&'static str) + Sync) {
-    let test = &test;
-    std::thread::scope(|scope| {
-        for mechanism in MECHANISMS {
-            scope.spawn(move || test(mechanism));
-        }
-    });
 }
 
 #[test]

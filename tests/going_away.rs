@@ -12,28 +12,18 @@ use support::{Answer, Client, MECHANISMS, PATIENCE, Server, eventually};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_doorbell");
 
-fn start(mechanism: &str, flags: &[&str]) -> Server {
-    Server::start(&[&["--multiplexer", mechanism], flags].concat())
-}
-
-fn having_sent(server: &Server, text: &str) -> Client {
-    let mut client = server.connect();
-    client.send(text);
-    client
-}
-
 fn parked(server: &Server) -> Client {
-    having_sent(server, "GET /poll HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.connect_and_send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n")
 }
 
 /// A client with a request under way, which the server waits for.
 fn half_a_request(server: &Server) -> Client {
-    having_sent(server, "POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst")
+    server.connect_and_send("POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nfirst")
 }
 
 /// On a stream, with everything read that was said so far.
 fn listening(server: &Server, target: &str, version: &str, opening: &str) -> Client {
-    let mut client = having_sent(server, &format!("GET {target} HTTP/{version}\r\nHost: a\r\n\r\n"));
+    let mut client = server.connect_and_send(&format!("GET {target} HTTP/{version}\r\nHost: a\r\n\r\n"));
     client.read_until("\r\n\r\n");
     client.read_until(opening);
     client
@@ -73,7 +63,7 @@ fn expect_unavailable(answer: &Answer) {
 fn everybody_hears_goodbye_in_the_words_of_its_technique() {
     for signal in ["TERM", "INT"] {
         for mechanism in MECHANISMS {
-            let mut server = start(mechanism, &[]);
+            let mut server = Server::start_over(mechanism, &[]);
             let mut poll = parked(&server);
             let mut sse = listening(&server, "/connect", "1.1", "\n\n\r\n");
             let mut stream = listening(&server, "/stream", "1.1", "}\n\r\n");
@@ -109,9 +99,9 @@ fn everybody_hears_goodbye_in_the_words_of_its_technique() {
 #[test]
 fn a_request_under_way_is_finished_while_new_connections_are_refused() {
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &[]);
+        let mut server = Server::start_over(mechanism, &[]);
         let mut client = half_a_request(&server);
-        let mut other = having_sent(&server, "GET /poll HTTP/1.1\r\nHost: a\r\n");
+        let mut other = server.connect_and_send("GET /poll HTTP/1.1\r\nHost: a\r\n");
         server.metric("doorbell_accepted_total");
         server.signal("TERM");
         wait_until_it_goes(&server);
@@ -131,9 +121,9 @@ fn a_request_under_way_is_finished_while_new_connections_are_refused() {
 #[test]
 fn an_open_connection_hears_from_healthz_that_the_server_goes() {
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &[]);
-        let mut client = having_sent(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n");
-        let mut upgrade = having_sent(&server, "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n");
+        let mut server = Server::start_over(mechanism, &[]);
+        let mut client = server.connect_and_send("GET /healthz HTTP/1.1\r\nHost: a\r\n");
+        let mut upgrade = server.connect_and_send("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n");
         server.metric("doorbell_accepted_total");
         server.signal("TERM");
         wait_until_it_goes(&server);
@@ -158,15 +148,13 @@ fn an_open_connection_hears_from_healthz_that_the_server_goes() {
 #[test]
 fn what_waits_in_the_backlog_when_the_signal_comes_is_still_answered() {
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &[]);
+        let mut server = Server::start_over(mechanism, &[]);
         stop(&server);
-        let mut healthz = having_sent(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut healthz = server.connect_and_send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut polls: Vec<Client> = (0..20).map(|_| parked(&server)).collect();
-        let mut publisher = having_sent(
-            &server,
-            "POST /event?channel=b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nlast",
-        );
-        let mut stream = having_sent(&server, "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut publisher = server
+            .connect_and_send("POST /event?channel=b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nlast");
+        let mut stream = server.connect_and_send("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut silent = server.connect();
         server.signal("TERM");
         server.signal("CONT");
@@ -198,7 +186,7 @@ fn stop(server: &Server) {
 fn a_crowd_is_told_over_half_of_the_drain_timeout_and_not_all_at_once() {
     const DRAIN: Duration = Duration::from_secs(4);
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &["--drain-timeout", "4s"]);
+        let mut server = Server::start_over(mechanism, &["--drain-timeout", "4s"]);
         let crowd: Vec<Client> = (0..300).map(|_| parked(&server)).collect();
         server.wait_for_subscribers(300);
         let began = Instant::now();
@@ -224,7 +212,7 @@ fn a_crowd_is_told_over_half_of_the_drain_timeout_and_not_all_at_once() {
 fn who_hears_news_or_asks_before_its_goodbye_is_answered_and_closed() {
     for mechanism in MECHANISMS {
         // The goodbyes are spread over so long that none of those of the last is said in this test.
-        let mut server = start(mechanism, &["--drain-timeout", "300s"]);
+        let mut server = Server::start_over(mechanism, &["--drain-timeout", "300s"]);
         let crowd: Vec<Client> = (0..60).map(|_| server.connect()).collect();
         let mut idle = server.connect();
         assert_eq!(idle.get("/news").status, 200);
@@ -276,14 +264,15 @@ fn a_second_signal_ends_it_at_once_with_one_line_and_status_1() {
 #[test]
 fn who_never_leaves_is_cut_off_when_the_drain_timeout_is_over() {
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &["--drain-timeout", "1s", "--history-bytes", "16MiB"]);
+        let mut server =
+            Server::start_over(mechanism, &["--drain-timeout", "1s", "--history-bytes", "16MiB"]);
         for _ in 0..10 {
             server.publish("long", &"x".repeat(1_000_000));
         }
         let mut under_way = half_a_request(&server);
         let mut deaf = websocket(&server, "/ws");
         let sleeper =
-            having_sent(&server, "GET /stream?channel=long&since=start HTTP/1.1\r\nHost: a\r\n\r\n");
+            server.connect_and_send("GET /stream?channel=long&since=start HTTP/1.1\r\nHost: a\r\n\r\n");
         server.wait_for_subscribers(2);
         server.signal("TERM");
         let line = server.line_with("--drain-timeout");
@@ -301,7 +290,7 @@ fn who_never_leaves_is_cut_off_when_the_drain_timeout_is_over() {
 #[test]
 fn a_server_without_clients_ends_at_once() {
     for mechanism in MECHANISMS {
-        let mut server = start(mechanism, &["--drain-timeout", "300s"]);
+        let mut server = Server::start_over(mechanism, &["--drain-timeout", "300s"]);
         server.signal("TERM");
         assert_eq!(server.wait_for_exit().code(), Some(0), "{mechanism}");
     }
@@ -328,7 +317,7 @@ fn a_unix_socket_serves_and_its_file_is_gone_afterwards() {
     for mechanism in MECHANISMS {
         let path = temporary(&format!("serves-{mechanism}"));
         let listen = format!("unix:{}", path.display());
-        let mut server = start(mechanism, &["--listen", &listen]);
+        let mut server = Server::start_over(mechanism, &["--listen", &listen]);
         assert!(ask_unix(&path, "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
         // A poll over it hears what comes over TCP, and what waits in its backlog is answered too.
         let mut poll = UnixStream::connect(&path).unwrap();

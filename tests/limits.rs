@@ -10,16 +10,6 @@ use support::{Answer, Client, MECHANISMS, PATIENCE, Server, eventually, masked_f
 
 const SERVER: &str = env!("CARGO_BIN_EXE_doorbell");
 
-fn start(mechanism: &str, flags: &[&str]) -> Server {
-    Server::start(&[&["--multiplexer", mechanism], flags].concat())
-}
-
-fn having_sent(server: &Server, text: &str) -> Client {
-    let mut client = server.connect();
-    client.send(text);
-    client
-}
-
 /// An error that a person can act on, and the last answer on its connection or not.
 fn expect_problem(answer: &Answer, status: u16, connection: &str) {
     assert_eq!(answer.status, status, "{} {}", answer.head, answer.body);
@@ -59,7 +49,7 @@ fn wait_for_a_place(server: &Server) {
 #[test]
 fn past_max_connections_there_is_503_until_a_place_is_free_again() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-connections", "2"]);
+        let server = Server::start_over(mechanism, &["--max-connections", "2"]);
         let mut first = server.connect();
         let mut second = server.connect();
         assert_eq!(first.get("/healthz").status, 200);
@@ -80,7 +70,7 @@ fn past_max_connections_there_is_503_until_a_place_is_free_again() {
 #[test]
 fn a_crowd_past_max_connections_is_told_503_to_the_last_of_it() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-connections", "2"]);
+        let server = Server::start_over(mechanism, &["--max-connections", "2"]);
         let mut inside = server.connect();
         assert_eq!(inside.get("/healthz").status, 200);
         let mut other = server.connect();
@@ -99,7 +89,7 @@ fn a_crowd_past_max_connections_is_told_503_to_the_last_of_it() {
 #[test]
 fn past_max_connections_per_ip_there_is_429_until_a_place_is_free_again() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-connections-per-ip", "2"]);
+        let server = Server::start_over(mechanism, &["--max-connections-per-ip", "2"]);
         let mut first = server.connect();
         let mut second = server.connect();
         assert_eq!(first.get("/healthz").status, 200);
@@ -119,7 +109,7 @@ fn past_max_connections_per_ip_there_is_429_until_a_place_is_free_again() {
 fn who_was_refused_takes_up_no_place() {
     for mechanism in MECHANISMS {
         for flag in ["--max-connections", "--max-connections-per-ip"] {
-            let server = start(mechanism, &[flag, "2"]);
+            let server = Server::start_over(mechanism, &[flag, "2"]);
             let mut first = server.connect();
             let mut second = server.connect();
             assert_eq!(first.get("/healthz").status, 200);
@@ -140,7 +130,7 @@ fn who_was_refused_takes_up_no_place() {
 #[test]
 fn past_max_channels_there_is_507_and_the_channels_that_are_there_still_work() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-channels", "1"]);
+        let server = Server::start_over(mechanism, &["--max-channels", "1"]);
         let mut client = server.connect();
         assert_eq!(client.get("/news?channel=first").status, 200);
         for target in ["/news?channel=second", "/poll?channel=second", "/connect", "/stream"] {
@@ -156,21 +146,21 @@ fn past_max_channels_there_is_507_and_the_channels_that_are_there_still_work() {
 #[test]
 fn past_max_head_there_is_431_or_414_for_the_request_line() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-head", "512"]);
+        let server = Server::start_over(mechanism, &["--max-head", "512"]);
         let long = "x".repeat(600);
-        let mut client = having_sent(&server, &format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let mut client = server.connect_and_send(&format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"));
         expect_problem(&client.answer(), 414, "close");
         expect_the_end(&mut client);
-        let mut client = having_sent(&server, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"));
+        let mut client = server.connect_and_send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n"));
         expect_problem(&client.answer(), 431, "close");
         expect_the_end(&mut client);
         // One that has no end is not waited for.
-        let mut client = having_sent(&server, &format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}"));
+        let mut client = server.connect_and_send(&format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}"));
         expect_problem(&client.answer(), 431, "close");
         // The limit itself is allowed.
         let head = "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
         let fill = "x".repeat(512 - head.len() - 4);
-        let mut client = having_sent(&server, &format!("{head}{fill}\r\n\r\n"));
+        let mut client = server.connect_and_send(&format!("{head}{fill}\r\n\r\n"));
         assert_eq!(client.answer().status, 200);
     }
 }
@@ -178,28 +168,26 @@ fn past_max_head_there_is_431_or_414_for_the_request_line() {
 #[test]
 fn past_max_body_there_is_413_however_the_body_is_framed() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-body", "1KiB"]);
+        let server = Server::start_over(mechanism, &["--max-body", "1KiB"]);
         let post = "POST /event HTTP/1.1\r\nHost: a\r\n";
         let over = "x".repeat(1025);
         let allowed = "x".repeat(1024);
         // Before the body has come, and also when all of it comes at once.
-        let mut client = having_sent(&server, &format!("{post}Content-Length: 1025\r\n\r\n"));
+        let mut client = server.connect_and_send(&format!("{post}Content-Length: 1025\r\n\r\n"));
         expect_problem(&client.answer(), 413, "close");
-        let mut client = having_sent(&server, &format!("{post}Content-Length: 1025\r\n\r\n{over}"));
+        let mut client = server.connect_and_send(&format!("{post}Content-Length: 1025\r\n\r\n{over}"));
         expect_problem(&client.answer(), 413, "close");
         expect_the_end(&mut client);
-        let mut client = having_sent(
-            &server,
-            &format!("{post}Transfer-Encoding: chunked\r\n\r\n401\r\n{over}\r\n0\r\n\r\n"),
-        );
+        let mut client = server
+            .connect_and_send(&format!("{post}Transfer-Encoding: chunked\r\n\r\n401\r\n{over}\r\n0\r\n\r\n"));
         expect_problem(&client.answer(), 413, "close");
         expect_the_end(&mut client);
         // In small chunks, none of which is too large.
-        let mut client = having_sent(&server, &format!("{post}Transfer-Encoding: chunked\r\n\r\n"));
+        let mut client = server.connect_and_send(&format!("{post}Transfer-Encoding: chunked\r\n\r\n"));
         client.send(&format!("100\r\n{}\r\n", "x".repeat(256)).repeat(5));
         expect_problem(&client.answer(), 413, "close");
 
-        let mut client = having_sent(&server, &format!("{post}Content-Length: 1024\r\n\r\n{allowed}"));
+        let mut client = server.connect_and_send(&format!("{post}Content-Length: 1024\r\n\r\n{allowed}"));
         assert_eq!(client.answer().status, 201);
         client.send(&format!("{post}Transfer-Encoding: chunked\r\n\r\n400\r\n{allowed}\r\n0\r\n\r\n"));
         assert_eq!(client.answer().status, 201);
@@ -209,9 +197,9 @@ fn past_max_body_there_is_413_however_the_body_is_framed() {
 #[test]
 fn an_answer_of_413_reaches_a_client_that_goes_on_sending() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-body", "1KiB"]);
+        let server = Server::start_over(mechanism, &["--max-body", "1KiB"]);
         let mut client =
-            having_sent(&server, "POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
+            server.connect_and_send("POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n");
         client.send(&"x".repeat(3_000_000));
         expect_problem(&client.answer(), 413, "close");
     }
@@ -220,7 +208,7 @@ fn an_answer_of_413_reaches_a_client_that_goes_on_sending() {
 #[test]
 fn past_max_message_a_websocket_is_closed_with_1009() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--max-message", "1KiB"]);
+        let server = Server::start_over(mechanism, &["--max-message", "1KiB"]);
         let whole = masked_frame(true, 1, &[b'x'; 1025]);
         // Only the announcement of a giant: the first bytes of its frame.
         let giant = [0x81, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4].to_vec();
@@ -263,11 +251,11 @@ fn trickle(client: &mut Client) -> String {
 #[test]
 fn a_head_that_does_not_come_in_time_is_408_and_silence_is_ended_with_silence() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--head-timeout", "1s"]);
+        let server = Server::start_over(mechanism, &["--head-timeout", "1s"]);
         let mut silent = server.connect();
-        let mut blank = having_sent(&server, "\r\n");
-        let mut half = having_sent(&server, "GET / HTTP/1.1\r\nHo");
-        let mut dripping = having_sent(&server, "GET / HTTP/1.1\r\nX: ");
+        let mut blank = server.connect_and_send("\r\n");
+        let mut half = server.connect_and_send("GET / HTTP/1.1\r\nHo");
+        let mut dripping = server.connect_and_send("GET / HTTP/1.1\r\nX: ");
         // A later head counts from its first byte.
         let mut second = server.connect();
         assert_eq!(second.get("/healthz").status, 200);
@@ -288,11 +276,12 @@ fn a_head_that_does_not_come_in_time_is_408_and_silence_is_ended_with_silence() 
 #[test]
 fn a_body_that_does_not_come_in_time_is_408() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--body-timeout", "1s"]);
+        let server = Server::start_over(mechanism, &["--body-timeout", "1s"]);
         let post = "POST /event HTTP/1.1\r\nHost: a\r\n";
-        let mut half = having_sent(&server, &format!("{post}Content-Length: 99\r\n\r\nhalf"));
-        let mut chunk = having_sent(&server, &format!("{post}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"));
-        let mut dripping = having_sent(&server, &format!("{post}Content-Length: 9999\r\n\r\n"));
+        let mut half = server.connect_and_send(&format!("{post}Content-Length: 99\r\n\r\nhalf"));
+        let mut chunk =
+            server.connect_and_send(&format!("{post}Transfer-Encoding: chunked\r\n\r\n9\r\nhalf"));
+        let mut dripping = server.connect_and_send(&format!("{post}Content-Length: 9999\r\n\r\n"));
         assert!(trickle(&mut dripping).contains("--body-timeout"));
         for client in [&mut half, &mut chunk] {
             let answer = client.answer();
@@ -306,9 +295,9 @@ fn a_body_that_does_not_come_in_time_is_408() {
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--idle-timeout", "500ms"]);
+        let server = Server::start_over(mechanism, &["--idle-timeout", "500ms"]);
         // A parked poll is not idle, and an answered one is.
-        let mut poll = having_sent(&server, "GET /poll?timeout=1 HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut poll = server.connect_and_send("GET /poll?timeout=1 HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut client = server.connect();
         assert_eq!(client.get("/healthz").status, 200);
         expect_the_end(&mut client);
@@ -326,7 +315,7 @@ fn a_websocket_that_answers_no_ping_is_dropped() {
         client
     };
     let mut all = MECHANISMS.map(|mechanism| {
-        let server = start(mechanism, &["--ping-interval", "1s"]);
+        let server = Server::start_over(mechanism, &["--ping-interval", "1s"]);
         let (lively, dead) = (open(&server), open(&server));
         (server, lively, dead)
     });
@@ -352,7 +341,7 @@ fn a_websocket_that_answers_no_ping_is_dropped() {
 #[test]
 fn a_silent_stream_shows_signs_of_life() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--ping-interval", "200ms"]);
+        let server = Server::start_over(mechanism, &["--ping-interval", "200ms"]);
         for (target, chunk) in [("/connect", "3\r\n:\n\n\r\n"), ("/stream", "1\r\n\n\r\n")] {
             let mut client = server.connect();
             client.ask(target);
@@ -370,7 +359,7 @@ fn a_silent_stream_shows_signs_of_life() {
 #[test]
 fn a_stream_ends_with_its_lease() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &["--stream-lease", "700ms"]);
+        let server = Server::start_over(mechanism, &["--stream-lease", "700ms"]);
         let fds = server.fds();
         let mut clients = ["/connect", "/stream"].map(|target| {
             let mut client = server.connect();
@@ -452,13 +441,13 @@ fn limit_fds(server: &Server, limit: usize) {
 #[test]
 fn when_not_even_a_refusal_is_possible_the_server_sleeps_and_takes_everybody_in_later() {
     for mechanism in MECHANISMS {
-        let server = start(mechanism, &[]);
+        let server = Server::start_over(mechanism, &[]);
         let mut first = server.connect();
         assert_eq!(first.get("/healthz").status, 200);
         // Fewer than it has already; but poll(2) accepts no list that is longer than this limit.
         limit_fds(&server, 4);
         let mut waiting: Vec<Client> =
-            (0..10).map(|_| having_sent(&server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
+            (0..10).map(|_| server.connect_and_send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")).collect();
         assert!(server.line_with("file descriptors").starts_with("doorbell: "));
         expect_sleep(&server);
         assert_eq!(first.get("/healthz").status, 200, "who is in is served");

@@ -4,7 +4,6 @@
 use super::exchange::Exchange;
 use super::{Deadline, Hub, Name, News, Next, Seat, Technique, Turn, Why};
 use crate::buffer::Inbox;
-use crate::channel::ChannelId;
 use crate::http::response::Content;
 use crate::http::router::Report;
 use crate::http::{Manner, Problem, Status};
@@ -48,23 +47,18 @@ impl Conversation {
     /// Bytes came. They may be changed, for masks are taken off in place.
     pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
         if self.inbox.is_empty() {
-            let used = self.read_on(bytes, turn);
-            return self.keep_rest(used, |used| bytes[used..].to_vec());
+            let (used, after) = self.read_on(bytes, turn);
+            self.inbox.keep(bytes[used..].to_vec());
+            return after;
         }
         self.resume_with(bytes, turn)
     }
 
     fn resume_with(&mut self, fresh: &[u8], turn: &mut Turn<'_>) -> After {
         let mut bytes = self.inbox.take_with(fresh);
-        let used = self.read_on(&mut bytes, turn);
-        self.keep_rest(used, |used| {
-            bytes.drain(..used);
-            bytes
-        })
-    }
-
-    fn keep_rest(&mut self, (used, after): (usize, After), rest: impl FnOnce(usize) -> Vec<u8>) -> After {
-        self.inbox.keep(rest(used));
+        let (used, after) = self.read_on(&mut bytes, turn);
+        bytes.drain(..used);
+        self.inbox.keep(bytes);
         after
     }
 
@@ -130,9 +124,10 @@ impl Conversation {
 
     /// There is something to hear of.
     pub fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> After {
+        let is_idle = self.is_idle();
         let next = match &mut self.technique {
-            Technique::Exchange(exchange) => match news {
-                News::Draining if exchange.is_idle() && !self.paused => Next::Close(Why::Draining),
+            Technique::Exchange(_) => match news {
+                News::Draining if is_idle => Next::Close(Why::Draining),
                 _ => Next::Wait,
             },
             Technique::LongPoll(poll) => poll.on_news(news, turn),
@@ -197,8 +192,7 @@ impl Conversation {
             Next::Wait => After::Wait,
             Next::Answered => {
                 self.await_request(turn);
-                // Requests that waited behind the answer have their turn now (RFC 6202 §5.2).
-                if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+                self.turn_to_the_next(turn)
             }
             // Nobody becomes anything without a request.
             Next::Become(technique) => {
@@ -208,6 +202,11 @@ impl Conversation {
             Next::Report(report, manner) => After::Report(report, manner),
             Next::Close(why) => After::Close(why),
         }
+    }
+
+    /// Requests that waited behind an answer have their turn now (RFC 6202 §5.2).
+    fn turn_to_the_next(&mut self, turn: &mut Turn<'_>) -> After {
+        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
     }
 
     fn await_request(&mut self, turn: &Turn<'_>) {
@@ -221,7 +220,7 @@ impl Conversation {
         if !manner.keep_alive {
             return After::Close(Why::Answered);
         }
-        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+        self.turn_to_the_next(turn)
     }
 
     /// When something is due, if nobody says anything. While it is `blocked`, because the client does
@@ -246,11 +245,6 @@ impl Conversation {
             Technique::Sse(sse) => Some(sse.seat()),
             Technique::WebSocket(websocket) => websocket.seat(),
         }
-    }
-
-    /// The channel that it waits for, if it does.
-    pub fn channel(&self) -> Option<ChannelId> {
-        self.subscribed().map(|seat| seat.channel)
     }
 
     /// What it speaks; between two requests, what it spoke last.

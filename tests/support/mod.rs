@@ -28,6 +28,16 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Tries each mechanism at the same time, for tests that do little but wait.
+pub fn for_each_mechanism(test: impl Fn(&'static str) + Sync) {
+    let test = &test;
+    std::thread::scope(|scope| {
+        for mechanism in MECHANISMS {
+            scope.spawn(move || test(mechanism));
+        }
+    });
+}
+
 /// A server on a free port of the loopback address. It is killed when it is dropped.
 pub struct Server {
     child: Child,
@@ -39,6 +49,11 @@ impl Server {
     /// `doorbell serve` with these flags, once it listens.
     pub fn start(flags: &[&str]) -> Server {
         Server::start_as(Command::new(env!("CARGO_BIN_EXE_doorbell")), flags)
+    }
+
+    /// The same over one of the mechanisms.
+    pub fn start_over(mechanism: &str, flags: &[&str]) -> Server {
+        Server::start(&[&["--multiplexer", mechanism], flags].concat())
     }
 
     /// The same by way of another command, such as strace.
@@ -66,6 +81,13 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// A client that has said this.
+    pub fn connect_and_send(&self, text: &str) -> Client {
+        let mut client = self.connect();
+        client.send(text);
+        client
     }
 
     /// How many fds the server has.
