@@ -67,6 +67,8 @@ struct Leaving {
 pub enum Parting {
     /// It stays.
     Stay,
+    /// Our FIN is out, and the peer's is awaited until then.
+    Linger(Tick),
     /// It is to be closed now, for this reason.
     Close(Why),
 }
@@ -258,7 +260,7 @@ impl Connection {
         leaving.fin_sent = true;
         let until = now + LINGER;
         leaving.until = if leaving.why == Why::TooSlow { leaving.until.min(until) } else { until };
-        Parting::Stay
+        Parting::Linger(leaving.until)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is ready, and whose time has come.
 
+use super::narration::Cause;
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
@@ -30,6 +31,7 @@ impl Server {
 
     fn on_signal(&mut self, now: Now) {
         if let Ok(signal) = sys::next_signal(&self.signals) {
+            self.tell_signal(signal.name());
             self.begin_drain(signal, now);
         }
     }
@@ -53,9 +55,12 @@ impl Server {
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         match connection.fill(&mut buffer[..appetite]) {
-            Ok(0) => self.on_eof(id, now),
+            Ok(0) => {
+                self.tell_end();
+                self.on_eof(id, now);
+            }
             Ok(count) => {
-                self.converse(id, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
+                self.converse(id, Cause::Heard, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
             }
             Err(error) if is_no_error(&error) => {}
             Err(error) => self.close(id, failure(&error), now),
@@ -67,7 +72,7 @@ impl Server {
         let leaving = self.table.get(id).and_then(Connection::why_leaving);
         match leaving {
             Some(why) => self.close(id, why, now),
-            None => self.converse(id, now, |talk, _| talk.on_eof()),
+            None => self.converse(id, Cause::None, now, |talk, _| talk.on_eof()),
         }
     }
 
@@ -79,7 +84,7 @@ impl Server {
             return self.close(id, failure(&error), now);
         }
         if connection.backlog() == 0 {
-            self.converse(id, now, Conversation::on_room);
+            self.converse(id, Cause::GoesOn, now, Conversation::on_room);
         } else {
             self.settle(id, After::Wait, now);
         }
@@ -119,10 +124,12 @@ impl Server {
             (Due::Stall, why) if connection.is_stalled(settings, now.tick) => {
                 self.close(id, why.unwrap_or(Why::Stalled), now);
             }
-            (Due::Stall, None) if connection.backlog() == 0 => self.converse(id, now, Conversation::on_room),
+            (Due::Stall, None) if connection.backlog() == 0 => {
+                self.converse(id, Cause::GoesOn, now, Conversation::on_room);
+            }
             (Due::Stall, _) => self.settle(id, After::Wait, now),
             (_, Some(why)) => self.close(id, why, now),
-            (_, None) => self.converse(id, now, Conversation::on_deadline),
+            (due, None) => self.converse(id, Cause::Due(due), now, Conversation::on_deadline),
         }
     }
 
@@ -130,18 +137,26 @@ impl Server {
     pub(super) fn converse(
         &mut self,
         id: Id,
+        cause: Cause,
         now: Now,
         react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
     ) {
-        self.react(id, now, react);
+        self.react(id, cause, now, react);
         while let Some(other) = self.replaced.pop() {
-            self.react(other, now, |talk, turn| talk.on_news(News::Replaced, turn));
+            self.react(other, Cause::Replaced, now, |talk, turn| talk.on_news(News::Replaced, turn));
         }
     }
 
     #[inline]
-    fn react(&mut self, id: Id, now: Now, react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After) {
+    fn react(
+        &mut self,
+        id: Id,
+        cause: Cause,
+        now: Now,
+        react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
+    ) {
         let Some(connection) = self.table.get_mut(id) else { return };
+        self.story.cause = cause;
         let before = connection.seat();
         let backlog = connection.backlog();
         let from = connection.peer.ip();

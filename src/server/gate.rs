@@ -5,6 +5,7 @@
 //! in the backlog is told 503, with the one fd that is held back for that; and the rest ends as soon
 //! as a connection closes, or after a tenth of a second.
 
+use super::narration::Cause;
 use super::{Plan, REST_TIMER, Server, StartError, listener_token};
 use crate::connection::{Connection, Peer};
 use crate::http::problem::{Problem, Status};
@@ -122,10 +123,18 @@ impl Server {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(listening) = self.gate.listeners.get(index) else { return false };
             match sys::accept4(&listening.fd) {
-                Ok((fd, address)) => self.admit(fd, Peer::new(address), now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok((fd, address)) => {
+                    let peer = Peer::new(address);
+                    self.tell_door(Some((fd.number(), &peer)), false);
+                    self.admit(fd, peer, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.tell_door(None, false);
+                    return false;
+                }
                 Err(error) => {
                     if let Some(scarcity) = sys::scarcity(&error) {
+                        self.tell_door(None, true);
                         self.run_out(index, scarcity, now);
                         return false;
                     }
@@ -160,7 +169,7 @@ impl Server {
             }
             Some(problem) => {
                 self.gate.refused += 1;
-                self.converse(id, now, |talk, turn| talk.refuse(turn, &problem));
+                self.converse(id, Cause::Refused, now, |talk, turn| talk.refuse(turn, &problem));
             }
         }
     }
@@ -181,7 +190,9 @@ impl Server {
 
     fn watch(&mut self, id: Id) -> io::Result<()> {
         let connection = self.table.get(id).expect("OK because it was just inserted");
-        self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)
+        self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)?;
+        self.tell_watch(connection.fd.number());
+        Ok(())
     }
 
     /// Refuses somebody for whom there is no place in the table. What has come from it is read, or
@@ -190,10 +201,12 @@ impl Server {
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: peer.ip() };
         let _ = Conversation::new(now.tick).refuse(&mut turn, problem);
         let _ = sys::write(fd, &self.out.own);
+        self.tell_refusal();
         let _ = sys::shutdown_write(fd);
         let _ = sys::read(fd, &mut self.buffer);
         self.out.clear();
-        self.log_requests(peer);
+        let answered = self.hub.tally.take_journal();
+        self.log_requests(peer, &answered);
     }
 
     fn why_full(&self) -> String {

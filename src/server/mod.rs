@@ -22,10 +22,12 @@ mod gate;
 mod histogram;
 mod log;
 mod metrics;
+mod narration;
 mod settle;
 
 pub use drain::Exit;
 pub use log::Log;
+pub use narration::Language;
 
 use crate::buffer::Outgoing;
 use crate::connection::Connection;
@@ -39,6 +41,7 @@ use crate::wheel::Wheel;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
+use narration::Story;
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
@@ -58,6 +61,8 @@ pub struct Plan {
     pub drain_timeout: Duration,
     /// What is said of each connection.
     pub log: Log,
+    /// In which language the loop is narrated, if calls are being told (`sys::narrate`).
+    pub language: Language,
     /// What the conversations keep to.
     pub settings: Settings,
 }
@@ -79,6 +84,7 @@ pub struct Server {
     drain: Option<Drain>,
     drain_timeout: Duration,
     log: Log,
+    story: Story,
     meters: Meters,
     started: Moment,
     /// What the reaction at hand has to say.
@@ -173,6 +179,7 @@ impl Server {
             drain: None,
             drain_timeout: plan.drain_timeout,
             log: plan.log,
+            story: Story::new(plan.language),
             meters: Meters::default(),
             started: sys::moment(),
             out: Outgoing::default(),
@@ -191,21 +198,21 @@ impl Server {
     /// Serves until it is told to go and everybody has left. An error is one of the wait itself, which
     /// nothing can mend.
     pub fn run(mut self) -> io::Result<Exit> {
-        self.hub.tally.keep_journal(self.log == Log::Requests);
+        self.hub.tally.keep_journal(self.log == Log::Requests || sys::is_narrating());
         loop {
             // 1. Sleep.
             let timeout = self.timeout();
-            let mut ready = std::mem::take(&mut self.ready);
-            self.multiplexer.wait(timeout, &mut ready)?;
+            self.tell_sleep(timeout);
+            self.multiplexer.wait(timeout, &mut self.ready)?;
             let woken = sys::moment();
             let now = self.now(woken);
             self.meters.wakeups += 1;
-            self.meters.ready += ready.len() as u64;
+            self.meters.ready += self.ready.len() as u64;
             // 2. Dispatch.
-            for ready in &ready {
-                self.dispatch(*ready, now);
+            self.tell_waking(timeout);
+            for index in 0..self.ready.len() {
+                self.dispatch(self.ready[index], now);
             }
-            self.ready = ready;
             // 3. Expire.
             if self.has_heard_everybody() {
                 self.expire(now);

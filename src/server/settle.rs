@@ -8,6 +8,7 @@
 //! | the kernel | what to wake it for | `Connection::wants` |
 
 use super::dispatch::failure;
+use super::narration::Cause;
 use super::{Server, timer_of};
 use crate::connection::{Connection, Parting};
 use crate::multiplexer::Token;
@@ -18,6 +19,7 @@ use crate::tick::Now;
 impl Server {
     /// Settles a connection whose seat has not changed.
     pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
+        self.story.cause = Cause::None;
         let before = self.table.get(id).and_then(Connection::seat);
         self.settle_from(id, before, after, now);
     }
@@ -29,6 +31,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        let length = self.out.len();
         let said = connection.say(&mut self.out, now.tick);
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
@@ -37,7 +40,7 @@ impl Server {
         if seat != before || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before, seat);
         }
-        self.log_requests(peer);
+        self.report_reaction(id, peer, before, length, now);
         if let Err(error) = said {
             self.out.clear();
             return self.close(id, failure(&error), now);
@@ -45,8 +48,10 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if let Parting::Close(why) = connection.part(now.tick) {
-            return self.close(id, why, now);
+        match connection.part(now.tick) {
+            Parting::Stay => {}
+            Parting::Linger(until) => self.tell_fin(until, now),
+            Parting::Close(why) => return self.close(id, why, now),
         }
         self.set_timer(id);
         self.set_interest(id, now);
@@ -139,10 +144,10 @@ impl Server {
         if wanted == connection.interest {
             return;
         }
-        connection.interest = wanted;
-        let told = self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted);
-        if let Err(error) = told {
-            self.close(id, failure(&error), now);
+        let before = std::mem::replace(&mut connection.interest, wanted);
+        match self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted) {
+            Ok(()) => self.tell_interest(id, before),
+            Err(error) => self.close(id, failure(&error), now),
         }
     }
 
@@ -182,6 +187,7 @@ impl Server {
             hub: _,
             browsers: _,
             // These know no connection.
+            story: _,
             signals: _,
             drain_timeout: _,
             meters: _,
@@ -195,6 +201,7 @@ impl Server {
         log.closed(&connection, why, now.tick);
         multiplexer.forget(&connection.fd);
         drop(connection);
+        self.tell_closed(why);
         self.end_rest();
     }
 

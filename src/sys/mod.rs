@@ -2,10 +2,10 @@
 //!
 //! The rules of its interface:
 //!
-//! - A function here makes one system call, says so to [`told`], and returns what the kernel said
-//!   as an [`io::Result`]. What the call is *for* is decided elsewhere.
+//! - A function here makes one system call, says so to [`told`], which counts it and can tell it, and
+//!   returns what the kernel said as an [`io::Result`]. What the call is *for* is decided elsewhere.
 //! - Whatever leaves the process leaves it here: lines on stdout and stderr, and readings of
-//!   `/proc`, too. So one place can count every call, and tell it.
+//!   `/proc`, too. So no call is missing in the counts and in the narration.
 //! - `libc` and `nix` are named nowhere else.
 #![allow(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod epoll;
 mod fd;
 mod limits;
 mod lines;
+mod narration;
 mod poll;
 mod process;
 mod random;
@@ -33,20 +34,47 @@ pub use epoll::{
 pub use fd::Fd;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
+pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
-pub use process::{cpu_seconds, open_fds, resident_bytes};
+pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
 
+use narration::Telling;
 use std::io;
 
-/// Counts a finished call, and turns its −1 into the error that errno holds.
+/// Counts a finished call, turns its −1 into the error that errno holds, and tells it if calls are being
+/// told: `describe` is handed the result (0 for an error) and puts the arguments into words.
 #[inline]
-fn told(call: Call, result: isize) -> io::Result<usize> {
+fn told(call: Call, result: isize, describe: impl FnOnce(&mut Telling, usize)) -> io::Result<usize> {
+    let heard = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    note(call, &heard, describe);
+    heard
+}
+
+/// The same for a call that a library made for us: `number` is what the kernel returned, if it was no error.
+fn heard<T, E: Into<io::Error>>(
+    call: Call,
+    result: Result<T, E>,
+    number: usize,
+    describe: impl FnOnce(&mut Telling, usize),
+) -> io::Result<T> {
+    let (told, result) = match result.map_err(Into::into) {
+        Ok(value) => (Ok(number), Ok(value)),
+        Err(error) => (Err(error.raw_os_error().unwrap_or(0)), Err(error)),
+    };
+    note(call, &told.map_err(io::Error::from_raw_os_error), describe);
+    result
+}
+
+#[inline]
+fn note(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Telling, usize)) {
     counts::count(call);
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    if is_narrating() {
+        narration::tell(call, heard, describe);
+    }
 }
 
 /// What ran out when a call failed for want of file descriptors.
