@@ -3,9 +3,9 @@
 use super::units::{rate, size, span, span_or_zero};
 use super::{USAGE, fail};
 use crate::multiplexer::Mechanism;
-use crate::server::{Exit, Language, Log, Plan, Server, StartError};
+use crate::server::{Exit, Language, Log, Plan, RESERVE, Server, StartError};
 use crate::settings::{AllowOrigin, MIB, Settings};
-use crate::sys::{self, Endpoint, FD_SETSIZE};
+use crate::sys::{self, Endpoint};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::io;
@@ -13,10 +13,6 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// fds that are kept back for what is no connection: the listeners, the multiplexer, the signals, the
-/// spare one, those who are told that there is no room, and a reading of /proc.
-const RESERVE: u64 = 64;
 
 /// The flags of `doorbell serve`. Each can come from the environment too, as `DOORBELL_HOLD` and so on.
 #[derive(Args, Debug)]
@@ -195,7 +191,7 @@ impl Flags {
             MechanismFlag::Poll => Mechanism::Poll,
             MechanismFlag::Select => Mechanism::Select,
         };
-        let max_connections = room(limit, mechanism, self.max_connections).map_err(|what| (USAGE, what))?;
+        let max_connections = room(limit, self.max_connections).map_err(|what| (USAGE, what))?;
         if self.allow_origin.len() > 255 {
             return Err((
                 USAGE,
@@ -243,20 +239,16 @@ impl Flags {
 }
 
 /// How many connections there may be: what is asked for, if the limit on open files bears it.
-fn room(limit: u64, mechanism: Mechanism, asked: Option<u64>) -> Result<u64, String> {
-    let reserve = RESERVE.min(limit / 4);
+fn room(limit: u64, asked: Option<u64>) -> Result<u64, String> {
+    let reserve = (RESERVE as u64).min(limit / 4);
     let room = (limit - reserve).max(1);
-    let most = match mechanism {
-        Mechanism::Select => room.min(FD_SETSIZE as u64 - RESERVE),
-        Mechanism::Epoll | Mechanism::Poll => room,
-    };
     match asked {
         Some(asked) if asked > room => Err(format!(
             "--max-connections {asked} is more than the limit on open files bears: ask for {room} at most, or raise it with ulimit -n {}",
-            asked + RESERVE
+            asked + RESERVE as u64
         )),
-        Some(asked) => Ok(asked.min(most)),
-        None => Ok(most),
+        Some(asked) => Ok(asked),
+        None => Ok(room),
     }
 }
 

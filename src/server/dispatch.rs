@@ -1,7 +1,7 @@
 //! Who is ready, and whose time has come.
 
 use super::narration::Cause;
-use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, REST_TIMER, Server, Source, timer_of};
+use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
 use crate::sys;
@@ -98,6 +98,8 @@ impl Server {
             match timer {
                 REST_TIMER => self.end_rest(),
                 DRAIN_TIMER => self.go_on_draining(now),
+                // That somebody waits for a look is known; it is time for it now.
+                MIRROR_TIMER => {}
                 _ => {
                     if let Some(id) = self.table.id_at(timer - FIRST_CONNECTION_TIMER) {
                         self.on_timer(id, now);

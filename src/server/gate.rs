@@ -29,10 +29,15 @@ const LEAVING_AT_MOST: usize = 32;
 /// What a client that is turned away may do (RFC 9110 §10.2.3).
 const RETRY: &[(&str, &str)] = &[("Retry-After", "1")];
 
+/// fds that are kept back for what is no connection: the listeners, the multiplexer, the signals, the spare one,
+/// those who are told that there is no room, and a reading of /proc.
+pub const RESERVE: usize = 64;
+
 /// The listeners and the limits.
 #[derive(Debug)]
 pub(super) struct Gate {
     listeners: Vec<Listening>,
+    /// How many there may be, whatever the mechanism.
     max_connections: usize,
     max_per_ip: Option<usize>,
     per_ip: HashMap<IpAddr, usize>,
@@ -72,6 +77,29 @@ impl Gate {
 
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.listeners.iter().map(|listening| &listening.endpoint)
+    }
+
+    /// The listeners, each with its token and what is asked about it.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&Fd, Token, Interest)> {
+        let interest = if self.resting { Interest::NONE } else { Interest::READ };
+        let listeners = self.listeners.iter().enumerate();
+        listeners.map(move |(index, listening)| (&listening.fd, listener_token(index), interest))
+    }
+
+    /// The fd that is held back, if there is one.
+    pub(super) fn spare(&self) -> Option<i32> {
+        self.spare.as_ref().map(Fd::number)
+    }
+
+    /// From now on the multiplexer is one of this kind.
+    pub(super) fn suit(&mut self, mechanism: Mechanism) {
+        self.ceiling = mechanism.fd_ceiling();
+    }
+
+    /// How many connections there may be: below its ceiling select must leave room for what is none.
+    fn room(&self) -> usize {
+        let ceiling = self.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize - RESERVE);
+        self.max_connections.min(ceiling)
     }
 
     /// A connection has gone.
@@ -177,7 +205,7 @@ impl Server {
     /// Why there is no place for this peer, if there is none.
     fn refusal(&mut self, peer: Peer, now: Now) -> Option<Problem> {
         // Those who were refused are leaving, and take up no place.
-        if self.table.len() - self.gate.refused >= self.gate.max_connections {
+        if self.table.len() - self.gate.refused >= self.gate.room() {
             self.complain(&self.why_full(), now);
             return Some(full());
         }
@@ -191,7 +219,9 @@ impl Server {
     fn watch(&mut self, id: Id) -> io::Result<()> {
         let connection = self.table.get(id).expect("OK because it was just inserted");
         self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)?;
-        self.tell_watch(connection.fd.number());
+        let number = connection.fd.number();
+        self.mirror.changed(number);
+        self.tell_watch(number);
         Ok(())
     }
 
@@ -210,7 +240,7 @@ impl Server {
     }
 
     fn why_full(&self) -> String {
-        let count = self.gate.max_connections;
+        let count = self.gate.room();
         let why = match self.multiplexer.mechanism() {
             Mechanism::Select => {
                 "; select(2) can watch no fd from 1024 (FD_SETSIZE) on, so it never allows many more"
@@ -259,6 +289,7 @@ impl Server {
         for (index, listening) in self.gate.listeners.iter().enumerate() {
             // OK to ignore because these fds are open and were added: there is nothing to fail.
             let _ = self.multiplexer.modify(&listening.fd, listener_token(index), interest);
+            self.mirror.changed(listening.fd.number());
         }
     }
 
@@ -269,6 +300,7 @@ impl Server {
         }
         for listening in self.gate.listeners.drain(..) {
             self.multiplexer.forget(&listening.fd);
+            self.mirror.changed(listening.fd.number());
             if let Endpoint::Unix(path) = &listening.endpoint {
                 sys::remove_socket_file(path);
             }

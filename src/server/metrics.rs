@@ -1,20 +1,12 @@
 //! `GET /metrics`: the counts, in Prometheus' text format.
 
 use super::Server;
-use crate::http::router::Report;
 use crate::sys;
 use crate::technique::Name;
 use std::fmt::{Display, Write};
 
 impl Server {
-    /// An answer that only the server itself can give: its media type and its bytes.
-    pub(super) fn report(&self, report: Report) -> (&'static str, Vec<u8>) {
-        match report {
-            Report::Metrics => ("text/plain; version=0.0.4; charset=utf-8", self.metrics().into_bytes()),
-        }
-    }
-
-    fn metrics(&self) -> String {
+    pub(super) fn metrics(&self) -> String {
         let mut page = Page::default();
         self.write_process(&mut page);
         self.write_loop(&mut page);

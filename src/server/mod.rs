@@ -22,10 +22,14 @@ mod gate;
 mod histogram;
 mod log;
 mod metrics;
+mod mirror;
 mod narration;
+mod report;
 mod settle;
+mod swap;
 
 pub use drain::Exit;
+pub use gate::RESERVE;
 pub use log::Log;
 pub use narration::Language;
 
@@ -41,6 +45,7 @@ use crate::wheel::Wheel;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
+use mirror::Mirror;
 use narration::Story;
 use std::collections::HashMap;
 use std::io;
@@ -85,6 +90,7 @@ pub struct Server {
     drain_timeout: Duration,
     log: Log,
     story: Story,
+    mirror: Mirror,
     meters: Meters,
     started: Moment,
     /// What the reaction at hand has to say.
@@ -114,7 +120,8 @@ struct Meters {
 /// The timers that belong to no connection, and then one for each slot of the table.
 const REST_TIMER: u32 = 0;
 const DRAIN_TIMER: u32 = 1;
-const FIRST_CONNECTION_TIMER: u32 = 2;
+const MIRROR_TIMER: u32 = 2;
+const FIRST_CONNECTION_TIMER: u32 = 3;
 
 fn timer_of(id: Id) -> u32 {
     id.slot + FIRST_CONNECTION_TIMER
@@ -180,6 +187,7 @@ impl Server {
             drain_timeout: plan.drain_timeout,
             log: plan.log,
             story: Story::new(plan.language),
+            mirror: Mirror::default(),
             meters: Meters::default(),
             started: sys::moment(),
             out: Outgoing::default(),
@@ -221,6 +229,7 @@ impl Server {
             self.deliver(now);
             // 5. Resume.
             self.resume(now);
+            self.look_on(now);
             self.audit();
             self.meters.turns.observe(woken.elapsed().as_secs_f64());
             if let Some(exit) = self.exit() {
@@ -240,7 +249,7 @@ impl Server {
     /// How long to sleep, in milliseconds: until the wheel's next deadline. Not at all while somebody
     /// is in mid-work.
     fn timeout(&self) -> Option<u64> {
-        if !self.unfinished.is_empty() {
+        if !self.unfinished.is_empty() || self.mirror.is_looking() {
             return Some(0);
         }
         let next = self.wheel.next()?;

@@ -61,7 +61,9 @@ impl Server {
     /// Gives the answers that only the server itself can give.
     fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
         while let After::Report(report, manner) = after {
-            let (media_type, body) = self.report(report);
+            let Some(answer) = self.report(id, report, &manner) else {
+                return After::Wait;
+            };
             let Some(connection) = self.table.get_mut(id) else {
                 return After::Wait;
             };
@@ -69,7 +71,7 @@ impl Server {
             let from = connection.peer.ip();
             let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
             after = match connection.conversation() {
-                Some(talk) => talk.answer(&mut turn, &manner, media_type, &body),
+                Some(talk) => talk.answer(&mut turn, &manner, &answer),
                 None => After::Wait,
             };
         }
@@ -145,6 +147,7 @@ impl Server {
             return;
         }
         let before = std::mem::replace(&mut connection.interest, wanted);
+        self.mirror.changed(connection.fd.number());
         match self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted) {
             Ok(()) => self.tell_interest(id, before),
             Err(error) => self.close(id, failure(&error), now),
@@ -176,6 +179,7 @@ impl Server {
             gate,
             wheel,
             log,
+            mirror,
             // Ids of what is gone lead nowhere, so these need no telling.
             table: _,
             replaced: _,
@@ -197,6 +201,7 @@ impl Server {
             due: _,
         } = self;
         wheel.cancel(timer_of(id));
+        mirror.changed(connection.fd.number());
         gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
         log.closed(&connection, why, now.tick);
         multiplexer.forget(&connection.fd);
@@ -223,8 +228,8 @@ impl Server {
                 assert_eq!(subscribers.get(connection.position as usize), Some(&id.slot), "seat of {id:?}");
             }
         }
-        let own = [super::REST_TIMER, super::DRAIN_TIMER];
-        let own = own.into_iter().filter(|&timer| self.wheel.deadline(timer).is_some()).count();
+        let own =
+            (0..super::FIRST_CONNECTION_TIMER).filter(|&timer| self.wheel.deadline(timer).is_some()).count();
         assert_eq!(self.wheel.armed(), armed + own, "a timer without a connection");
         let seats = self.table.iter().filter(|(_, connection)| connection.seat().is_some()).count();
         assert_eq!(self.hub.channels.seats(), seats, "a seat without a connection");

@@ -83,8 +83,8 @@ pub fn fd_target(fd: i32) -> io::Result<String> {
 /// What the kernel keeps for an fd: the whole of `/proc/self/fdinfo/N`. For an epoll instance that is its
 /// interest list, a line for each fd, made in one go by the first read(2): some ten milliseconds for ten
 /// thousand.
-pub fn fd_info(fd: &Fd) -> io::Result<String> {
-    let file = open_file(&format!("/proc/self/fdinfo/{}", fd.number()))?;
+pub fn fd_info(fd: i32) -> io::Result<String> {
+    let file = open_file(&format!("/proc/self/fdinfo/{fd}"))?;
     let (mut text, mut length) = (vec![0; 64 * 1024], 0);
     loop {
         let count = read(&file, &mut text[length..])?;

@@ -22,7 +22,7 @@ const GULP: usize = 64 * 1024;
 pub enum After {
     /// Nothing.
     Wait,
-    /// Give an answer that only the server itself can give, with [`Conversation::answer`].
+    /// Give an answer that only the server itself can give, now or later, with [`Conversation::answer`].
     Report(Report, Manner),
     /// Send what was said, and end.
     Close(Why),
@@ -213,10 +213,26 @@ impl Conversation {
         self.technique = Technique::Exchange(Exchange::after(self.name(), turn.now.tick));
     }
 
-    /// Gives the answer that [`After::Report`] asked for, and goes on with what came behind it.
-    pub fn answer(&mut self, turn: &mut Turn<'_>, manner: &Manner, media_type: &str, body: &[u8]) -> After {
-        let fields = [("Cache-Control", "no-cache")];
-        turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+    /// Gives the answer that [`After::Report`] asked for, a media type and bytes or what is wrong, and goes on
+    /// with what came behind it.
+    pub fn answer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        manner: &Manner,
+        answer: &Result<(&str, Vec<u8>), Problem>,
+    ) -> After {
+        if let Technique::Exchange(exchange) = &mut self.technique {
+            exchange.settle(turn.now.tick);
+        }
+        // A drain may have begun since the question.
+        let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
+        match answer {
+            Ok((media_type, body)) => {
+                let fields = [("Cache-Control", "no-cache")];
+                turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+            }
+            Err(problem) => turn.problem(manner, problem),
+        }
         if !manner.keep_alive {
             return After::Close(Why::Answered);
         }

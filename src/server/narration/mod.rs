@@ -312,8 +312,9 @@ impl Server {
     }
 
     /// All fds are about to move to another mechanism.
-    pub(super) fn tell_swap(&self, from: Mechanism, to: Mechanism, moved: usize) {
+    pub(super) fn tell_swap(&self, to: Mechanism, moved: usize) {
         if sys::is_narrating() {
+            let from = self.multiplexer.mechanism();
             self.remark(Line::Swapped, &[("from", &from.name()), ("to", &to.name()), ("moved", &moved)]);
         }
     }
