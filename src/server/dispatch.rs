@@ -1,5 +1,6 @@
 //! Who is ready, and whose time has come.
 
+use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
@@ -13,17 +14,22 @@ use std::io;
 impl Server {
     /// Deals with one fd that is ready.
     pub(super) fn dispatch(&mut self, ready: Ready, now: Now) {
+        sys::charge_to(LOOP);
         match Source::of(ready.token) {
             Source::Signals => self.on_signal(now),
             Source::Listener(index) => drop(self.accept(index, now)),
-            Source::Connection(id) if self.table.get(id).is_none() => self.meters.stale += 1,
             Source::Connection(id) => {
+                let Some(before) = self.table.get(id).map(Connection::name) else {
+                    self.meters.stale += 1;
+                    return;
+                };
                 if ready.writable {
                     self.on_writable(id, now);
                 }
                 if ready.readable {
                     self.on_readable(id, ready.hung_up, now);
                 }
+                self.ledger.woke(self.table.get(id).map_or(before, Connection::name));
                 self.deliver_early(now);
             }
         }
@@ -41,6 +47,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        sys::charge_to(account_of(connection.name()));
         let appetite = connection.appetite(&self.hub.settings).min(self.buffer.len());
         if appetite == 0 {
             // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
@@ -60,6 +67,7 @@ impl Server {
                 self.on_eof(id, now);
             }
             Ok(count) => {
+                self.heard = count;
                 self.converse(id, Cause::Heard, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
             }
             Err(error) if is_no_error(&error) => {}
@@ -80,6 +88,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        sys::charge_to(account_of(connection.name()));
         if let Err(error) = connection.flush(now.tick) {
             return self.close(id, failure(&error), now);
         }
@@ -95,6 +104,7 @@ impl Server {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.expire(now.tick, &mut due);
         for timer in due.drain(..) {
+            sys::charge_to(LOOP);
             match timer {
                 REST_TIMER => self.end_rest(),
                 DRAIN_TIMER => self.go_on_draining(now),
@@ -121,6 +131,8 @@ impl Server {
         }
         self.meters.lateness.observe(now.tick.since(deadline.at) as f64 / 1000.0);
         connection.armed = None;
+        sys::charge_to(account_of(connection.name()));
+        self.ledger.woke(connection.name());
         let settings = &self.hub.settings;
         match (deadline.kind, connection.why_leaving()) {
             (Due::Stall, why) if connection.is_stalled(settings, now.tick) => {
@@ -159,6 +171,7 @@ impl Server {
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
         self.story.cause = cause;
+        sys::charge_to(account_of(connection.name()));
         let before = connection.seat();
         let backlog = connection.backlog();
         let from = connection.peer.ip();

@@ -5,14 +5,15 @@
 //! in the backlog is told 503, with the one fd that is held back for that; and the rest ends as soon
 //! as a connection closes, or after a tenth of a second.
 
+use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
 use super::{Plan, REST_TIMER, Server, StartError, listener_token};
 use crate::connection::{Connection, Peer};
 use crate::http::problem::{Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Multiplexer, Token};
-use crate::sys::{self, Endpoint, Fd, Listening, Scarcity};
+use crate::sys::{self, Call, Endpoint, Fd, Listening, Scarcity};
 use crate::table::Id;
-use crate::technique::{After, Conversation, Turn};
+use crate::technique::{After, Conversation, Name, Turn};
 use crate::tick::{Now, Tick};
 use std::collections::HashMap;
 use std::io;
@@ -150,6 +151,7 @@ impl Server {
     pub(super) fn accept(&mut self, index: usize, now: Now) -> bool {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(listening) = self.gate.listeners.get(index) else { return false };
+            sys::charge_to(LOOP);
             match sys::accept4(&listening.fd) {
                 Ok((fd, address)) => {
                     let peer = Peer::new(address);
@@ -175,6 +177,8 @@ impl Server {
 
     fn admit(&mut self, fd: Fd, peer: Peer, now: Now) {
         self.meters.accepted += 1;
+        sys::charge_to(account_of(Name::Http));
+        sys::recharge(Call::Accept4, LOOP, account_of(Name::Http));
         if self.gate.ceiling.is_some_and(|ceiling| fd.number() >= ceiling) {
             let why = "select(2) can watch no fd from 1024 (FD_SETSIZE) on";
             self.complain(&format!("{why}: refused {peer} with 503"), now);
@@ -190,6 +194,7 @@ impl Server {
             let connection = self.table.remove(id).expect("OK because it was inserted above");
             return self.turn_away(&connection.fd, peer, &full(), now);
         }
+        self.ledger.came(Name::Http, now.tick);
         match refusal {
             None => {
                 self.gate.came(peer);

@@ -20,6 +20,7 @@ mod dispatch;
 mod drain;
 mod gate;
 mod histogram;
+mod ledger;
 mod log;
 mod metrics;
 mod mirror;
@@ -45,6 +46,7 @@ use crate::wheel::Wheel;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
+use ledger::Ledger;
 use mirror::Mirror;
 use narration::Story;
 use std::collections::HashMap;
@@ -91,10 +93,13 @@ pub struct Server {
     log: Log,
     story: Story,
     mirror: Mirror,
+    ledger: Ledger,
     meters: Meters,
     started: Moment,
     /// What the reaction at hand has to say.
     out: Outgoing,
+    /// How many bytes the reaction at hand was given.
+    heard: usize,
     /// Where all reading goes.
     buffer: Vec<u8>,
     ready: Vec<Ready>,
@@ -188,9 +193,11 @@ impl Server {
             log: plan.log,
             story: Story::new(plan.language),
             mirror: Mirror::default(),
+            ledger: Ledger::default(),
             meters: Meters::default(),
             started: sys::moment(),
             out: Outgoing::default(),
+            heard: 0,
             buffer,
             ready: Vec::new(),
             put_off: 0,
@@ -231,6 +238,8 @@ impl Server {
             self.resume(now);
             self.look_on(now);
             self.audit();
+            self.ledger.end_turn();
+            sys::charge_to(ledger::LOOP);
             self.meters.turns.observe(woken.elapsed().as_secs_f64());
             if let Some(exit) = self.exit() {
                 return Ok(exit);

@@ -8,19 +8,23 @@
 //! | the kernel | what to wake it for | `Connection::wants` |
 
 use super::dispatch::failure;
+use super::ledger::account_of;
 use super::narration::Cause;
 use super::{Server, timer_of};
 use crate::connection::{Connection, Parting};
 use crate::multiplexer::Token;
+use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Seat, Turn, Why};
+use crate::technique::{After, Name, Seat, Turn, Why};
 use crate::tick::Now;
 
 impl Server {
     /// Settles a connection whose seat has not changed.
     pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
+        let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
-        let before = self.table.get(id).and_then(Connection::seat);
+        sys::charge_to(account_of(connection.name()));
+        let before = connection.seat();
         self.settle_from(id, before, after, now);
     }
 
@@ -31,7 +35,13 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        let length = self.out.len();
+        let name = connection.name();
+        self.charge(name, now.tick);
+        let (length, payload) = (self.out.len(), self.out.all_payload());
+        self.ledger.said(name, length, payload);
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         let said = connection.say(&mut self.out, now.tick);
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
@@ -61,7 +71,7 @@ impl Server {
     /// Gives the answers that only the server itself can give.
     fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
         while let After::Report(report, manner) = after {
-            let Some(answer) = self.report(id, report, &manner) else {
+            let Some(answer) = self.report(id, report, &manner, now) else {
                 return After::Wait;
             };
             let Some(connection) = self.table.get_mut(id) else {
@@ -180,6 +190,7 @@ impl Server {
             wheel,
             log,
             mirror,
+            ledger,
             // Ids of what is gone lead nowhere, so these need no telling.
             table: _,
             replaced: _,
@@ -197,9 +208,12 @@ impl Server {
             meters: _,
             started: _,
             out: _,
+            heard: _,
             buffer: _,
             due: _,
         } = self;
+        sys::charge_to(account_of(connection.name()));
+        ledger.went(connection.name(), now.tick);
         wheel.cancel(timer_of(id));
         mirror.changed(connection.fd.number());
         gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
@@ -233,6 +247,10 @@ impl Server {
         assert_eq!(self.wheel.armed(), armed + own, "a timer without a connection");
         let seats = self.table.iter().filter(|(_, connection)| connection.seat().is_some()).count();
         assert_eq!(self.hub.channels.seats(), seats, "a seat without a connection");
+        for name in Name::ALL {
+            let count = self.table.iter().filter(|(_, connection)| connection.name() == name).count();
+            assert_eq!(self.ledger.open(name), count as u64, "connections that speak {name:?}");
+        }
         for (browser, &id) in &self.browsers {
             let seat = self.table.get(id).and_then(Connection::seat);
             assert_eq!(seat.and_then(|seat| seat.browser), Some(*browser), "a browser without its poll");

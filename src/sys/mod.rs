@@ -26,7 +26,7 @@ mod socket;
 
 pub use bytes::{read, write, writev};
 pub use clock::{Moment, moment, wall_millis};
-pub use counts::{Call, counts};
+pub use counts::{Account, Call, charge_to, counts, counts_of, recharge};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
     epoll_wait,

@@ -148,6 +148,7 @@ impl Exchange {
     ) -> Next {
         let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
         (self.stage, self.since, self.spoke) = (Stage::Idle, turn.now.tick, Name::Http);
+        turn.hub.tally.ask(route.as_ref().map_or(Name::Http, technique_of), body.len());
         match route.and_then(|route| self.take(turn, manner, route, body)) {
             Ok(Next::Wait) => self.answered(manner.keep_alive),
             Ok(next) => next,
@@ -304,6 +305,18 @@ impl Exchange {
     /// Time begins again: until now nothing could be read.
     pub(super) fn begin_again(&mut self, now: Tick) {
         self.since = now;
+    }
+}
+
+/// For which technique a request is counted.
+fn technique_of(route: &Route) -> Name {
+    match route {
+        Route::ShortPoll(..) => Name::ShortPoll,
+        Route::LongPoll(..) => Name::LongPoll,
+        Route::Sse(..) => Name::Sse,
+        Route::Stream(..) => Name::Stream,
+        Route::WebSocket(..) | Route::Echo(..) => Name::WebSocket,
+        _ => Name::Http,
     }
 }
 

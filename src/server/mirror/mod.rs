@@ -16,6 +16,7 @@
 
 mod page;
 
+use super::ledger::LOOP;
 use super::narration::Cause;
 use super::report::Answer;
 use super::{MIRROR_TIMER, Server, Source};
@@ -192,6 +193,7 @@ impl Server {
         let Some(mut survey) = self.mirror.survey.take().or_else(|| self.begin_survey(now)) else {
             return;
         };
+        sys::charge_to(LOOP);
         let began = sys::moment();
         while !matches!(survey.stage, Stage::Done) {
             if let Err(error) = self.go_on(&mut survey, now) {

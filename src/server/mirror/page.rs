@@ -1,11 +1,13 @@
 //! What a look at the kernel has shown, as JSON.
 
+use super::super::ledger::Receipt;
 use super::super::report::Answer;
 use super::super::{Server, Source};
 use super::{Fact, Survey};
 use crate::http::router::JSON;
 use crate::multiplexer::Token;
 use crate::sys;
+use crate::technique::Name;
 use crate::tick::Now;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ struct Page<'a> {
     timing_wheel: TimingWheel,
     syscalls: BTreeMap<&'static str, u64>,
     r#loop: Loop,
+    receipt: BTreeMap<&'static str, Receipt>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +83,10 @@ impl Server {
             },
             syscalls: sys::counts().map(|(call, count)| (call.name(), count)).collect(),
             r#loop: Loop { wakeups: self.meters.wakeups, ready: self.meters.ready },
+            receipt: Name::ALL
+                .into_iter()
+                .map(|name| (name.as_str(), self.receipt(name, now.tick)))
+                .collect(),
         };
         let mut text = serde_json::to_vec(&page).expect("OK because names and numbers are always JSON");
         text.push(b'\n');
