@@ -71,8 +71,8 @@ struct Counts {
 
 thread_local! {
     static COUNTS: Counts = const {
-        const NONE: Row = [const { Cell::new(0) }; Call::ALL.len()];
-        Counts { rows: [const { NONE }; Account::MOST], account: Cell::new(0) }
+        let rows = [const { [const { Cell::new(0) }; Call::ALL.len()] }; Account::MOST];
+        Counts { rows, account: Cell::new(0) }
     };
 }
 
