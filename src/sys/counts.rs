@@ -25,6 +25,7 @@ macro_rules! calls {
 calls! {
     Accept4 = "accept4",
     Bind = "bind",
+    Clone = "clone",
     Close = "close",
     Connect = "connect",
     EpollCreate1 = "epoll_create1",
@@ -33,7 +34,10 @@ calls! {
     Getrandom = "getrandom",
     Getrlimit = "prlimit64",
     Getsockname = "getsockname",
+    Ioctl = "ioctl",
+    Kill = "kill",
     Listen = "listen",
+    MemfdCreate = "memfd_create",
     Openat = "openat",
     Poll = "poll",
     Read = "read",
@@ -46,6 +50,7 @@ calls! {
     Socket = "socket",
     Stat = "statx",
     Unlink = "unlink",
+    Wait4 = "wait4",
     Write = "write",
     Writev = "writev",
 }

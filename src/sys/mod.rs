@@ -10,35 +10,58 @@
 #![allow(unsafe_code)]
 
 mod bytes;
+#[cfg(feature = "lab")]
+mod child;
 mod clock;
 mod counts;
+#[cfg(feature = "lab")]
+mod dial;
 mod epoll;
 mod fd;
+#[cfg(feature = "lab")]
+mod file;
 mod limits;
 mod lines;
+#[cfg(feature = "lab")]
+mod machine;
 mod poll;
 mod process;
 mod random;
 mod select;
 mod signal;
 mod socket;
+#[cfg(feature = "lab")]
+mod wide_select;
 
 pub use bytes::{read, write, writev};
+#[cfg(feature = "lab")]
+pub use child::Child;
 pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Call, counts};
+#[cfg(feature = "lab")]
+pub use dial::{dial, reset_on_close};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
     epoll_wait,
 };
 pub use fd::Fd;
+#[cfg(feature = "lab")]
+pub use file::{create_file, write_all};
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
+#[cfg(feature = "lab")]
+pub use machine::{
+    cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, memory_bytes,
+    stderr_is_a_terminal,
+};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
 pub use process::{cpu_seconds, open_fds, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
+#[cfg(feature = "lab")]
+pub use wide_select::{WideSet, pselect6};
 
 use std::io;
 
