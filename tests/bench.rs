@@ -1,9 +1,13 @@
 //! The benches, run as a user runs them: what they count is exact, and what they time is plausible.
 #![cfg(feature = "lab")]
 
+mod support;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use support::eventually;
 
 const WAITS: [(&str, &str); 3] = [("select", "pselect6"), ("poll", "poll"), ("epoll", "epoll_wait")];
 
@@ -104,10 +108,7 @@ fn the_matrix_shows_what_was_said_with_masks() {
 #[test]
 fn the_environment_does_not_change_the_matrix() {
     let mut command = bench(&["matrix"]);
-    command
-        .env("DOORBELL_MULTIPLEXER", "poll")
-        .env("DOORBELL_LOG", "requests")
-        .env("DOORBELL_HOLD", "1ms");
+    command.env("DOORBELL_MULTIPLEXER", "poll").env("DOORBELL_LOG", "requests").env("DOORBELL_HOLD", "1ms");
     let output = succeed(&mut command);
     assert!(text(&output.stdout).contains("The two axes are independent"));
     assert_eq!(text(&output.stderr), "");
@@ -121,11 +122,91 @@ fn a_table_is_markdown_if_asked_for() {
 }
 
 #[test]
+fn a_wait_of_select_and_poll_costs_what_is_watched() {
+    let picture = scratch("readiness.svg");
+    let report = json(&["readiness", "--quick", "--svg", picture.to_str().unwrap()]);
+    assert_eq!(report["ok"], true, "{}", report["verdict"]);
+    let [times, bytes] = [0, 1].map(|table| report["tables"][table]["rows"].as_array().unwrap().clone());
+    assert_eq!((times.len(), bytes.len()), (6, 6), "10, 100 and 1,000 idle, 1 and 10 ready");
+    for row in &times {
+        for mechanism in ["select", "poll", "epoll"] {
+            let measured = &row[mechanism];
+            let [lowest, median, highest] =
+                ["lowest", "median", "highest"].map(|name| measured[name].as_f64());
+            assert!(Some(0.0) < lowest && lowest <= median && median <= highest, "{measured}");
+            assert_eq!(measured["rounds"], 3);
+        }
+    }
+    let last = bytes.iter().find(|row| row["idle"] == 1_000 && row["ready"] == 10).unwrap();
+    assert_eq!(last["poll"], 10 * 1_010);
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.contains("10 ready") && drawn.contains("epoll"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+#[test]
+fn the_limit_on_open_files_is_told_plainly() {
+    let limited = |limit: u32| {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}:{limit}")).arg(env!("CARGO_BIN_EXE_doorbell"));
+        command.args(["bench", "readiness", "--quick", "--rounds", "1"]).output().unwrap()
+    };
+    let output = limited(200);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let note =
+        "Up to 110 idle fds: the limit of 200 open files allows no more; ulimit -n 1090 would allow 1,000.";
+    assert!(said.contains(note), "{said}");
+    let output = limited(95);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("doorbell: bench readiness: the limit of 95 open files"), "{said}");
+    assert!(said.contains("ulimit -n 100") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_told_before_the_work() {
+    let output = bench(&["readiness", "--svg", "/nowhere/x.svg"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write /nowhere/x.svg"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_bench_that_is_killed_leaves_no_server_behind() {
+    let mut bench = bench(&["readiness"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let server = eventually("its server", || child_of(bench.id()));
+    bench.kill().unwrap();
+    bench.wait().unwrap();
+    eventually("the server's end", || parent_of(server).is_none().then_some(()));
+}
+
+/// A process whose parent this is.
+fn child_of(parent: u32) -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|&pid| parent_of(pid) == Some(parent))
+}
+
+/// `None` if there is no such process, or nothing of it but its exit status.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let (state, rest) = fields.split_once(' ')?;
+    rest.split(' ').next().filter(|_| state != "Z")?.parse().ok()
+}
+
+/// A path for a file of this test run.
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+#[test]
 fn wrong_words_are_told_in_one_line() {
     for (words, part) in [
         (&[][..], "requires a subcommand"),
         (&["nonsense"], "unrecognized subcommand 'nonsense'"),
         (&["matrix", "--json", "--markdown"], "cannot be used with"),
+        (&["readiness", "--rounds", "0"], "0 is not in 1..=1000"),
         (&["matrix", "--svg", "x.svg"], "unexpected argument '--svg'"),
     ] {
         let output = bench(words).output().unwrap();

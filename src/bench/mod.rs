@@ -15,6 +15,7 @@ pub mod line;
 pub mod machine;
 pub mod matrix;
 pub mod plot;
+pub mod readiness;
 pub mod report;
 pub mod rounds;
 pub mod server;

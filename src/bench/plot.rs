@@ -25,8 +25,9 @@ pub struct Panel {
     pub lines: Vec<Line>,
 }
 
-/// What an axis says, and how it counts.
-#[derive(Clone, Debug)]
+/// What an axis says, and how it counts. Panels with the same axis show the same piece of it, so that they can
+/// be compared.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
     /// The quantity with its unit.
     pub label: String,
@@ -84,7 +85,8 @@ impl Plot {
         let area = area.titled(&self.title, (FONT, 20))?;
         let names = self.names();
         for (panel, area) in self.panels.iter().zip(area.split_evenly((1, self.panels.len().max(1)))) {
-            let (x, y) = (panel.range(|point| point.0, &panel.x), panel.range(|point| point.1, &panel.y));
+            let x = self.range(&panel.x, |panel| &panel.x, |point| point.0);
+            let y = self.range(&panel.y, |panel| &panel.y, |point| point.1);
             match (panel.x.logarithmic, panel.y.logarithmic) {
                 (false, false) => panel.draw(&area, x, y, &names),
                 (true, false) => panel.draw(&area, x.log_scale(), y, &names),
@@ -95,6 +97,28 @@ impl Plot {
         }
         area.present()?;
         Ok(())
+    }
+
+    /// The piece of an axis that holds all of its points: from a little below the lowest to a little above the
+    /// highest; from 0 if it is linear.
+    fn range(
+        &self,
+        axis: &Axis,
+        axis_of: impl Fn(&Panel) -> &Axis,
+        value_of: impl Fn(&(f64, f64)) -> f64,
+    ) -> std::ops::Range<f64> {
+        let panels = self.panels.iter().filter(|panel| axis_of(panel) == axis);
+        let points = panels.flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
+        let (low, high) = points
+            .map(value_of)
+            .filter(|&value| !axis.logarithmic || value > 0.0)
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        match (low <= high, axis.logarithmic) {
+            (false, true) => 1.0..10.0,
+            (false, false) => 0.0..1.0,
+            (true, true) => low / 1.3..high * 1.3,
+            (true, false) => low.min(0.0)..(high * 1.05).max(low.min(0.0) + 1e-9),
+        }
     }
 
     /// The names of all lines, each once.
@@ -112,20 +136,6 @@ impl Plot {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Panel {
-    /// From a little below the lowest to a little above the highest; from 0 on a linear axis.
-    fn range(&self, of: impl Fn(&(f64, f64)) -> f64, axis: &Axis) -> std::ops::Range<f64> {
-        let all = self.lines.iter().flat_map(|line| &line.points).map(of);
-        let (low, high) = all
-            .filter(|&value| !axis.logarithmic || value > 0.0)
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-        match (low <= high, axis.logarithmic) {
-            (false, true) => 1.0..10.0,
-            (false, false) => 0.0..1.0,
-            (true, true) => low / 1.3..high * 1.3,
-            (true, false) => low.min(0.0)..(high * 1.05).max(low.min(0.0) + 1e-9),
-        }
-    }
-
     fn draw<X, Y>(
         &self,
         area: &Area<'_>,

@@ -3,6 +3,7 @@
 //! In turn, because a machine is faster or slower for seconds at a time: what is measured side by side meets
 //! the same weather.
 
+use super::progress;
 use crate::sys;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -40,12 +41,18 @@ impl Spread {
 /// Measures each of `contenders` once to warm up, which is not counted, and then `rounds` times in turn.
 /// `measure` is told whom to measure. In every round another one begins, so that nobody is always second.
 pub fn in_turn(
+    bench: &str,
     rounds: usize,
     contenders: usize,
     mut measure: impl FnMut(usize) -> Result<f64, String>,
 ) -> Result<Vec<Spread>, String> {
     let mut values = vec![Vec::new(); contenders];
-    for round in 0..=rounds.max(1) {
+    let rounds = rounds.max(1);
+    for round in 0..=rounds {
+        progress(&match round {
+            0 => format!("bench {bench}: warming up"),
+            _ => format!("bench {bench}: round {round} of {rounds}"),
+        });
         for place in 0..contenders {
             let contender = (place + round) % contenders;
             let value = measure(contender)?;
@@ -88,14 +95,14 @@ mod tests {
     #[test]
     fn rounds_are_interleaved_and_the_first_is_not_counted() {
         let mut order = Vec::new();
-        let spreads = in_turn(2, 3, |contender| {
+        let spreads = in_turn("test", 2, 3, |contender| {
             order.push(contender);
             Ok(order.len() as f64)
         });
         assert_eq!(order, [0, 1, 2, 1, 2, 0, 2, 0, 1]);
         let spreads = spreads.unwrap();
         assert_eq!((spreads[0].lowest, spreads[0].highest, spreads[0].rounds), (6.0, 8.0, 2));
-        assert_eq!(in_turn(1, 1, |_| Err("no".into())), Err("no".to_owned()));
+        assert_eq!(in_turn("test", 1, 1, |_| Err("no".into())), Err("no".to_owned()));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Table {
 }
 
 /// With commas between the thousands.
-fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
@@ -204,7 +204,7 @@ fn grouped(count: u64) -> String {
 }
 
 /// Three digits that count, more before the point if there are more.
-fn readable(figure: f64) -> String {
+pub fn readable(figure: f64) -> String {
     match figure.abs() {
         large if large >= 99.95 => {
             let sign = if figure < 0.0 { "-" } else { "" };
