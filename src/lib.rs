@@ -24,6 +24,8 @@
 //! request costs; then `server/settle.rs`, where everything that must not be forgotten is derived; and
 //! then [`wheel`], for the pleasure of it. docs/MAP.md says where everything else is.
 
+#[cfg(feature = "lab")]
+pub mod bench;
 pub mod buffer;
 pub mod channel;
 pub mod cli;

@@ -1,5 +1,7 @@
 //! The command line: one file for each sub-command.
 
+#[cfg(feature = "lab")]
+mod bench;
 mod serve;
 mod units;
 
@@ -24,10 +26,15 @@ struct Cli {
     serve: serve::Flags,
 }
 
+// There is one of it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve every technique on one port, from one thread.
     Serve(serve::Flags),
+    /// Compare: tables and plots that anyone can repeat.
+    #[cfg(feature = "lab")]
+    Bench(bench::Words),
 }
 
 /// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
@@ -39,6 +46,8 @@ pub fn run() -> ExitCode {
     };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Bench(words) => bench::run(words),
     }
 }
 

@@ -25,6 +25,7 @@ macro_rules! calls {
 calls! {
     Accept4 = "accept4",
     Bind = "bind",
+    Clone = "clone",
     Close = "close",
     Connect = "connect",
     EpollCreate1 = "epoll_create1",
@@ -32,8 +33,11 @@ calls! {
     EpollWait = "epoll_wait",
     Getdents64 = "getdents64",
     Getrandom = "getrandom",
-        Getsockname = "getsockname",
+    Getsockname = "getsockname",
+    Ioctl = "ioctl",
+    Kill = "kill",
     Listen = "listen",
+    MemfdCreate = "memfd_create",
     Newfstatat = "newfstatat",
     Openat = "openat",
     Poll = "poll",
@@ -48,6 +52,7 @@ calls! {
     Signalfd4 = "signalfd4",
     Socket = "socket",
     Unlink = "unlink",
+    Wait4 = "wait4",
     Write = "write",
     Writev = "writev",
 }

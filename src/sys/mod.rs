@@ -14,6 +14,8 @@ mod clock;
 mod counts;
 mod epoll;
 mod fd;
+#[cfg(feature = "lab")]
+mod lab;
 mod limits;
 mod lines;
 mod narration;
@@ -32,6 +34,8 @@ pub use epoll::{
     epoll_wait,
 };
 pub use fd::Fd;
+#[cfg(feature = "lab")]
+pub use lab::*;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
