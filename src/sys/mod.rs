@@ -9,36 +9,70 @@
 //! - `libc` and `nix` are named nowhere else.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "lab")]
+mod alarm;
 mod bytes;
 mod clock;
 mod counts;
+#[cfg(feature = "lab")]
+mod cpu;
+#[cfg(feature = "lab")]
+mod descriptors;
+#[cfg(feature = "lab")]
+mod dial;
 mod epoll;
 mod fd;
+#[cfg(feature = "lab")]
+mod fork;
 mod limits;
 mod lines;
 mod poll;
 mod process;
 mod random;
 mod select;
+#[cfg(feature = "lab")]
+mod shared_port;
 mod signal;
 mod socket;
+#[cfg(feature = "lab")]
+mod soft_limit;
+#[cfg(feature = "lab")]
+mod wide_select;
 
+#[cfg(feature = "lab")]
+pub use alarm::Alarm;
 pub use bytes::{read, write, writev};
 pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Call, counts};
+#[cfg(feature = "lab")]
+pub use cpu::thread_cpu;
+#[cfg(feature = "lab")]
+pub use descriptors::{dup, dup_from, error_name, open_file, pipe, seek_to_end, socketpair, unread};
+#[cfg(feature = "lab")]
+pub use dial::{dial, reset_on_close};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
     epoll_wait,
 };
+#[cfg(feature = "lab")]
+pub use epoll::{EPOLLET, EPOLLEXCLUSIVE};
 pub use fd::Fd;
+#[cfg(feature = "lab")]
+pub use fork::{Forked, fork};
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
 pub use process::{cpu_seconds, open_fds, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
+#[cfg(feature = "lab")]
+pub use shared_port::{listen_together, set_nodelay};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
+#[cfg(feature = "lab")]
+pub use soft_limit::SoftLimit;
+#[cfg(feature = "lab")]
+pub use wide_select::{WideSet, pselect6};
 
 use std::io;
 
