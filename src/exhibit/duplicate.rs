@@ -16,7 +16,7 @@ pub const EXHIBIT: Exhibit = Exhibit {
           While any duplicate keeps the description open, the entry reports the closed number; and it cannot
           be deleted any more, since the number leads nowhere (EBADF), or to somebody else's connection. Here
           a level-triggered loop spins on it until the duplicate goes. The server never duplicates an fd, and
-          opens all of them close-on-exec; so its close(2) is enough (epoll(7), question 6).",
+          opens all of them close-on-exec; so its close(2) is enough (epoll(7), \"Questions and answers\").",
     run,
 };
 

@@ -83,6 +83,9 @@ fn scene(on_writable: fn(&mut Connection, &mut Epoll) -> io::Result<()>) -> io::
     let (mut seen, mut ready, mut buffer) = (Seen::default(), Vec::new(), vec![0; 1 << 16]);
     while seen.received < ANSWER {
         epoll.wait(Some(1000), &mut ready)?;
+        if ready.is_empty() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         seen.busy_wakeups += 1;
         on_writable(&mut connection, &mut epoll)?;
         while let Ok(count @ 1..) = sys::read(&client, &mut buffer) {

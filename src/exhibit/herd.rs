@@ -18,7 +18,8 @@ pub const EXHIBIT: Exhibit = Exhibit {
           epoll_wait(2) hides most of the herd; the kernel's count of sleeps does not. EPOLLEXCLUSIVE wakes
           the first in line: and that is the same process each time, as long as it is back asleep before the
           next client comes. SO_REUSEPORT deals by a hash of the addresses: fair in the long run, but a client
-          waits for its process even if seven others are idle, and dies with it.",
+          waits for its process even if seven others are idle, and dies with it. (Under strace each system call
+          is a sleep as well: then the counts say nothing.)",
     run,
 };
 

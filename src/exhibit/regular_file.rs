@@ -15,7 +15,7 @@ pub const EXHIBIT: Exhibit = Exhibit {
     mistake: "A file is watched like a socket, to be told when it has grown, or so that reading it does not block.",
     cure: "Another thread reads the file and says so through a pipe; a pipe can be watched.",
     why: "A file on a disk has nobody who would send: read(2) fetches what is there, waits for the disk if it must,
-          and returns 0 at the end. So its driver has no poll method, and neither has /dev/null. poll(2)
+          and returns 0 at the end. It has no poll method in the kernel, and neither has /dev/null. poll(2)
           and select(2) take such an fd for ready, always; a loop that follows a growing file with them
           spins, and reads nothing. epoll_ctl(2) refuses it with EPERM, which is the honest answer.
           (A file that grows is inotify(7)'s business.)",

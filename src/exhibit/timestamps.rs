@@ -12,9 +12,9 @@ pub const EXHIBIT: Exhibit = Exhibit {
     mistake: "A client says when its last event was, and gets what is newer; or what is not older.",
     cure: "A client says the number of its last event, and gets what comes after it.",
     why: "In a clock of milliseconds a burst has one time. \"Newer\" then loses all of it but the first; \"not older\"
-          repeats the last event with every poll. A finer clock makes both rarer, and so harder to find; and when
-          the clock is set back, \"newer\" hears nothing until it has caught up. A number that the server
-          counts up has none of this; with the epoch in front it also tells a restart.",
+          repeats the last event with every poll. A finer clock makes the loss rarer, and so harder to find; and
+          when the clock is set back, \"newer\" hears nothing until it has caught up. A number that the server
+          counts up has none of this; with the epoch in front it also tells a restart: src/channel/cursor.rs.",
     run,
 };
 
