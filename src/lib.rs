@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! cli            the words on the command line
+//! exhibit        famous mistakes, each beside its cure; on multiplexer, sys and the ground alone
 //! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
 //! connection     one accepted socket
 //! technique      what the bytes mean          multiplexer   how the loop waits
@@ -30,6 +31,8 @@ pub mod buffer;
 pub mod channel;
 pub mod cli;
 pub mod connection;
+#[cfg(feature = "lab")]
+pub mod exhibit;
 pub mod http;
 pub mod multiplexer;
 pub mod page;

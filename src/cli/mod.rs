@@ -2,6 +2,8 @@
 
 #[cfg(feature = "lab")]
 mod bench;
+#[cfg(feature = "lab")]
+mod exhibit;
 mod serve;
 mod units;
 
@@ -31,10 +33,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve every technique on one port, from one thread.
-    Serve(serve::Flags),
+    Serve(Box<serve::Flags>),
     /// Compare: tables and plots that anyone can repeat.
     #[cfg(feature = "lab")]
     Bench(bench::Words),
+    /// Show a famous mistake of event loops beside its cure, measured on this machine.
+    #[cfg(feature = "lab")]
+    Exhibit(exhibit::Flags),
 }
 
 /// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
@@ -44,10 +49,12 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(flags) => serve::run(flags),
+    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(flags) => serve::run(*flags),
         #[cfg(feature = "lab")]
         Command::Bench(words) => bench::run(words),
+        #[cfg(feature = "lab")]
+        Command::Exhibit(flags) => exhibit::run(&flags),
     }
 }
 

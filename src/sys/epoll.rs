@@ -14,6 +14,12 @@ pub const EPOLLERR: u32 = libc::EPOLLERR as u32;
 pub const EPOLLHUP: u32 = libc::EPOLLHUP as u32;
 /// The peer has sent its FIN; only if asked for.
 pub const EPOLLRDHUP: u32 = libc::EPOLLRDHUP as u32;
+/// Report only what is new: edge-triggered. The server never asks for it.
+#[cfg(feature = "lab")]
+pub const EPOLLET: u32 = libc::EPOLLET as u32;
+/// Wake only one of several epoll instances that watch the same socket; only with EPOLL_CTL_ADD.
+#[cfg(feature = "lab")]
+pub const EPOLLEXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
 
 /// What epoll_wait(2) fills in: 12 bytes on x86-64, where the kernel packs it.
 #[derive(Clone, Copy)]

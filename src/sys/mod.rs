@@ -33,6 +33,8 @@ pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
     epoll_wait,
 };
+#[cfg(feature = "lab")]
+pub use epoll::{EPOLLET, EPOLLEXCLUSIVE};
 pub use fd::Fd;
 #[cfg(feature = "lab")]
 pub use lab::*;
@@ -40,7 +42,7 @@ pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
-pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, resident_bytes};
+pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, open_file, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};

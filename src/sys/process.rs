@@ -159,7 +159,7 @@ fn read_small(path: &str) -> Option<String> {
 }
 
 /// openat(2), to read.
-pub(super) fn open_file(path: &str) -> io::Result<Fd> {
+pub fn open_file(path: &str) -> io::Result<Fd> {
     let file = File::open(path);
     let number = file.as_ref().map_or(0, |file| file.as_raw_fd() as usize);
     let file = heard(Call::Openat, file, number, |telling, _| {

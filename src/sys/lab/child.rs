@@ -1,6 +1,7 @@
 //! A child process that ends with this one: clone(2), execve(2), and at last kill(2) and wait4(2).
 
 use super::file::read_file;
+use super::fork::die_with;
 use super::{Call, Fd, POLLIN, PollFd, poll, read, told};
 use std::fs::File;
 use std::io;
@@ -98,18 +99,6 @@ impl Drop for Child {
         let _ = self.process.wait();
         let _ = told(Call::Wait4, 0);
     }
-}
-
-/// In the child: asks to be killed when the parent dies, and sees whether it has died already.
-fn die_with(parent: u32) -> io::Result<()> {
-    // SAFETY: no pointers are involved.
-    let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    if asked == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: no pointers are involved, and it cannot fail.
-    let living = unsafe { libc::getppid() };
-    if living as u32 == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 /// memfd_create(2): a file in memory that has no name.

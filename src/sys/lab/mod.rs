@@ -2,19 +2,31 @@
 //!
 //! The rules are those of the folder above, but for one: nothing here is ever narrated.
 
+mod alarm;
 mod child;
+mod cpu;
+mod descriptors;
 mod dial;
 mod file;
+mod fork;
 mod machine;
+mod shared_port;
+mod soft_limit;
 mod wide_select;
 
+pub use alarm::Alarm;
 pub use child::Child;
+pub use cpu::thread_cpu;
+pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
 pub use dial::{dial, reset_on_close};
 pub use file::{create_file, write_all};
+pub use fork::{Forked, fork};
 pub use machine::{
     cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, memory_bytes,
     stderr_is_a_terminal,
 };
+pub use shared_port::{listen_together, set_nodelay};
+pub use soft_limit::SoftLimit;
 pub use wide_select::{WideSet, pselect6};
 
 // What the files beside this one stand on.
