@@ -216,3 +216,20 @@ fn wrong_words_are_told_in_one_line() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn the_receipt_is_what_its_formulas_say() {
+    let report = json(&["receipt", "--clients", "3", "--events", "4"]);
+    assert_eq!(report["ok"], true, "{}", report["verdict"]);
+    let receipts = report["receipts"].as_array().unwrap();
+    assert_eq!(receipts.len(), 5);
+    for (receipt, asks) in receipts.iter().zip([true, true, false, false, false]) {
+        let counted = |figure: &str| receipt["figures"][figure]["counted"].as_f64().unwrap();
+        assert_eq!((counted("events"), counted("write")), (12.0, 12.0), "{receipt}");
+        let for_asking = if asks { 12.0 } else { 0.0 };
+        assert_eq!((counted("requests"), counted("read")), (for_asking, for_asking), "{receipt}");
+        assert!(counted("payload bytes out") > 120.0 && counted("fd seconds") > 0.0, "{receipt}");
+    }
+    let table = text(&succeed(&mut bench(&["receipt", "--clients", "1", "--events", "1"])).stdout);
+    assert!(table.contains("What one delivered event costs the server"), "{table}");
+}

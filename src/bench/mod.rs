@@ -16,6 +16,7 @@ pub mod machine;
 pub mod matrix;
 pub mod plot;
 pub mod readiness;
+pub mod receipt;
 pub mod report;
 pub mod rounds;
 pub mod server;

@@ -1,7 +1,7 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, matrix, readiness};
+use crate::bench::{self, Effort, Report, matrix, readiness, receipt};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -21,9 +21,25 @@ enum Bench {
     /// Five techniques over three mechanisms: the same bytes on the wire, and the system calls of each
     #[command(after_help = "Example:\n  doorbell bench matrix --json")]
     Matrix(Counting),
+    /// What a delivered event costs by each technique, and whether that is what a formula says
+    #[command(after_help = "Example:\n  doorbell bench receipt --clients 10 --events 20")]
+    Receipt(Receipting),
     /// What one wait costs over select, poll and epoll, as the crowd grows from 10 to 19,000
     #[command(after_help = "Example:\n  doorbell bench readiness --svg readiness.svg")]
     Readiness(Timing),
+}
+
+/// The flags of the receipt.
+#[derive(Debug, Args)]
+struct Receipting {
+    #[command(flatten)]
+    counting: Counting,
+    /// How many clients there are
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=500))]
+    clients: u64,
+    /// How many events each of them hears
+    #[arg(long, value_name = "K", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    events: u64,
 }
 
 /// The flags of a bench that counts.
@@ -67,6 +83,10 @@ struct Form {
 pub(super) fn run(words: Words) -> ExitCode {
     let outcome = match words.bench {
         Bench::Matrix(flags) => flags.run("matrix", matrix::run),
+        Bench::Receipt(Receipting { counting, clients, events }) => {
+            let crowd = receipt::Crowd { clients, events };
+            counting.run("receipt", |effort| receipt::run(effort, crowd))
+        }
         Bench::Readiness(flags) => flags.run("readiness", readiness::run),
     };
     match outcome {
@@ -76,7 +96,7 @@ pub(super) fn run(words: Words) -> ExitCode {
 }
 
 impl Counting {
-    fn run(self, name: &str, bench: fn(&Effort) -> Result<Report, String>) -> Result<(), String> {
+    fn run(self, name: &str, bench: impl FnOnce(&Effort) -> Result<Report, String>) -> Result<(), String> {
         let effort = Effort { quick: self.quick, rounds: None };
         let report = bench::run(bench, &effort).map_err(|error| format!("bench {name}: {error}"))?;
         self.form.tell(&report)
