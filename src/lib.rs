@@ -20,6 +20,8 @@
 //! tick, wheel, table, buffer                  the ground: no idea of a network
 //! ```
 //!
+//! Around the server, and left out without the feature `lab`, is what shows it: `bench` compares.
+//!
 //! To read it, begin where a lesson would: [`multiplexer`], its three files side by side; then
 //! [`server`], whose five beats are the loop; then `technique/long_poll.rs`, which is what a parked
 //! request costs; then `server/settle.rs`, where everything that must not be forgotten is derived; and

@@ -145,6 +145,23 @@ fn a_wait_of_select_and_poll_costs_what_is_watched() {
 }
 
 #[test]
+fn timers_are_timed_on_three_structures() {
+    let picture = scratch("wheel.svg");
+    let report = json(&["wheel", "--quick", "--rounds", "2", "--svg", picture.to_str().unwrap()]);
+    assert_eq!(report["ok"], true, "{}", report["verdict"]);
+    for table in report["tables"].as_array().unwrap() {
+        let rows = table["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 8, "four works with 1,000 and with 10,000");
+        for (row, structure) in rows.iter().flat_map(|row| ["wheel", "heap", "map"].map(|name| (row, name))) {
+            assert!(row[structure]["median"].as_f64() > Some(0.0), "{row}");
+            assert_eq!(row[structure]["rounds"], 2);
+        }
+    }
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("one among them, in random order"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+#[test]
 fn the_limit_on_open_files_is_told_plainly() {
     let limited = |limit: u32| {
         let mut command = Command::new("prlimit");

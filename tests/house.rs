@@ -67,7 +67,7 @@ fn every_unsafe_block_says_why_it_is_safe() {
 /// The floors, from the top: whoever stands on one may call on those that are named, and on the ground.
 const FLOORS: &[(&str, &[&str])] = &[
     ("cli", &["bench", "exhibit", "server", "multiplexer", "settings", "sys"]),
-    ("bench", &["multiplexer", "sys"]),
+    ("bench", &["multiplexer", "sys", "random"]),
     ("exhibit", &["multiplexer", "sys"]),
     ("server", &["connection", "technique", "channel", "http", "multiplexer", "sys", "settings"]),
     ("connection.rs", &["technique", "multiplexer", "sys", "settings"]),

@@ -21,6 +21,8 @@ pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod table;
+pub mod timers;
+pub mod wheel;
 
 pub use report::Report;
 

@@ -3,12 +3,12 @@
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 
-/// Panels side by side, with one legend.
+/// Panels side by side, at most four in a row.
 #[derive(Clone, Debug)]
 pub struct Plot {
     /// What is shown.
     pub title: String,
-    /// From left to right.
+    /// From left to right, and then the next row.
     pub panels: Vec<Panel>,
 }
 
@@ -58,6 +58,7 @@ pub struct Line {
 
 const PANEL: (u32, u32) = (420, 380);
 const TITLE: u32 = 40;
+const IN_A_ROW: usize = 4;
 /// Distinct for those, too, who do not see all colours (Okabe and Ito).
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
@@ -73,10 +74,17 @@ impl Plot {
     /// The picture, as SVG.
     pub fn svg(&self) -> Result<String, String> {
         let mut text = String::new();
-        let size = (PANEL.0 * self.panels.len().max(1) as u32, PANEL.1 + TITLE);
+        let (rows, columns) = self.grid();
+        let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32 + TITLE);
         self.draw(SVGBackend::with_string(&mut text, size))
             .map_err(|error| format!("cannot draw: {error}"))?;
         Ok(text)
+    }
+
+    /// Rows and columns.
+    fn grid(&self) -> (usize, usize) {
+        let count = self.panels.len().max(1);
+        (count.div_ceil(IN_A_ROW), count.min(IN_A_ROW))
     }
 
     fn draw(&self, backend: SVGBackend<'_>) -> Result<(), Box<dyn std::error::Error + '_>> {
@@ -84,7 +92,7 @@ impl Plot {
         area.fill(&WHITE)?;
         let area = area.titled(&self.title, (FONT, 20))?;
         let names = self.names();
-        for (panel, area) in self.panels.iter().zip(area.split_evenly((1, self.panels.len().max(1)))) {
+        for (panel, area) in self.panels.iter().zip(area.split_evenly(self.grid())) {
             let x = self.range(&panel.x, |panel| &panel.x, |point| point.0);
             let y = self.range(&panel.y, |panel| &panel.y, |point| point.1);
             match (panel.x.logarithmic, panel.y.logarithmic) {
@@ -171,7 +179,9 @@ impl Panel {
             let colour = COLOURS[place % COLOURS.len()];
             let drawn = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3);
             let drawn = chart.draw_series(drawn).map_err(told)?;
-            drawn.label(&line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour));
+            drawn
+                .label(&line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
         }
         let mut legend = chart.configure_series_labels();
         legend

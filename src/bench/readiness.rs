@@ -56,12 +56,12 @@ pub fn run(effort: &Effort) -> Result<Report, String> {
             watch = Some(Watch::over(&mut crowd, size)?);
         }
         let watch = watch.as_mut().expect("OK because it was made above");
-        watch.microseconds(mechanism, span)
+        Ok([watch.microseconds(mechanism, span)?])
     })?;
     let found = sizes.iter().zip(times.chunks_exact(COLUMNS.len())).map(|(&size, times)| Found {
         size,
         nfds: crowd.nfds(size),
-        microseconds: times.to_vec(),
+        microseconds: times.iter().map(|[microseconds]| *microseconds).collect(),
     });
     let mut report = report(&found.collect::<Vec<_>>());
     report.notes.insert(0, note);

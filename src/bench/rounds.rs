@@ -39,15 +39,16 @@ impl Spread {
 }
 
 /// Measures each of `contenders` once to warm up, which is not counted, and then `rounds` times in turn.
-/// `measure` is told whom to measure. In every round another one begins, so that nobody is always second.
-pub fn in_turn(
+/// `measure` is told whom to measure, and may measure several things of it. In every round another one begins,
+/// so that nobody is always second.
+pub fn in_turn<const THINGS: usize>(
     bench: &str,
     rounds: usize,
     contenders: usize,
-    mut measure: impl FnMut(usize) -> Result<f64, String>,
-) -> Result<Vec<Spread>, String> {
-    let mut values = vec![Vec::new(); contenders];
+    mut measure: impl FnMut(usize) -> Result<[f64; THINGS], String>,
+) -> Result<Vec<[Spread; THINGS]>, String> {
     let rounds = rounds.max(1);
+    let mut measured = vec![Vec::new(); contenders];
     for round in 0..=rounds {
         progress(&match round {
             0 => format!("bench {bench}: warming up"),
@@ -55,13 +56,16 @@ pub fn in_turn(
         });
         for place in 0..contenders {
             let contender = (place + round) % contenders;
-            let value = measure(contender)?;
+            let things = measure(contender)?;
             if round > 0 {
-                values[contender].push(value);
+                measured[contender].push(things);
             }
         }
     }
-    Ok(values.iter().map(|values| Spread::of(values)).collect())
+    let spread = |rounds: &Vec<[f64; THINGS]>, thing: usize| {
+        Spread::of(&rounds.iter().map(|things| things[thing]).collect::<Vec<_>>())
+    };
+    Ok(measured.iter().map(|rounds| std::array::from_fn(|thing| spread(rounds, thing))).collect())
 }
 
 /// Seconds that `work` takes.
@@ -97,12 +101,14 @@ mod tests {
         let mut order = Vec::new();
         let spreads = in_turn("test", 2, 3, |contender| {
             order.push(contender);
-            Ok(order.len() as f64)
+            Ok([order.len() as f64, contender as f64])
         });
         assert_eq!(order, [0, 1, 2, 1, 2, 0, 2, 0, 1]);
         let spreads = spreads.unwrap();
-        assert_eq!((spreads[0].lowest, spreads[0].highest, spreads[0].rounds), (6.0, 8.0, 2));
-        assert_eq!(in_turn("test", 1, 1, |_| Err("no".into())), Err("no".to_owned()));
+        let [first, second] = spreads[0];
+        assert_eq!((first.lowest, first.highest, first.rounds), (6.0, 8.0, 2));
+        assert_eq!((second.lowest, second.highest), (0.0, 0.0));
+        assert_eq!(in_turn::<1>("test", 1, 1, |_| Err("no".into())), Err("no".to_owned()));
     }
 
     #[test]
