@@ -143,6 +143,7 @@ impl Wheel {
     }
 
     /// The tick to wake at: the earliest deadline, or a little before it (see the module's text).
+    #[inline]
     pub fn next(&self) -> Option<Tick> {
         let level = self.occupied.iter().position(|&slots| slots != 0)?;
         let slot = self.occupied[level].trailing_zeros() as usize;
@@ -151,7 +152,17 @@ impl Wheel {
 
     /// Moves time on to `now` and appends to `due` each key whose deadline has come, disarmed.
     /// Takes every slot that time has reached off its level: what is not due is hung again, lower.
+    ///
+    /// Nothing moves before the time that [`Wheel::next`] names: a wheel that is behind the clock is only
+    /// coarser than it could be, and sorted when that time comes.
+    #[inline]
     pub fn expire(&mut self, now: Tick, due: &mut Vec<u32>) {
+        if self.next().is_some_and(|next| next <= now) {
+            self.move_on(now, due);
+        }
+    }
+
+    fn move_on(&mut self, now: Tick, due: &mut Vec<u32>) {
         let before = self.elapsed;
         self.elapsed = now.0.max(before);
         for level in 0..LEVELS {

@@ -129,7 +129,7 @@ impl Server {
             // It has moved on since the timer was armed. Only now the wheel is told.
             return self.wheel.arm(timer_of(id), deadline.at);
         }
-        self.meters.lateness.observe(now.tick.since(deadline.at) as f64 / 1000.0);
+        self.meters.lateness.observe(now.tick.since(deadline.at) * 1_000_000);
         connection.armed = None;
         sys::charge_to(account_of(connection.name()));
         self.ledger.woke(connection.name());

@@ -15,6 +15,7 @@
 //! answer leaves while the connection is at hand and the first of ten thousand subscribers hears the
 //! news before the last one is even looked at.
 
+mod clock;
 mod deliver;
 mod dispatch;
 mod drain;
@@ -41,8 +42,8 @@ use crate::settings::Settings;
 use crate::sys::{self, Endpoint, Fd, Moment};
 use crate::table::{Id, Table};
 use crate::technique::{BrowserKey, Hub};
-use crate::tick::{Now, Tick};
 use crate::wheel::Wheel;
+use clock::Clock;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
@@ -95,7 +96,7 @@ pub struct Server {
     mirror: Mirror,
     ledger: Ledger,
     meters: Meters,
-    started: Moment,
+    clock: Clock,
     /// What the reaction at hand has to say.
     out: Outgoing,
     /// How many bytes the reaction at hand was given.
@@ -195,7 +196,7 @@ impl Server {
             mirror: Mirror::default(),
             ledger: Ledger::default(),
             meters: Meters::default(),
-            started: sys::moment(),
+            clock: Clock::start(),
             out: Outgoing::default(),
             heard: 0,
             buffer,
@@ -214,13 +215,14 @@ impl Server {
     /// nothing can mend.
     pub fn run(mut self) -> io::Result<Exit> {
         self.hub.tally.keep_journal(self.log == Log::Requests || sys::is_narrating());
+        let mut rested = sys::moment();
         loop {
             // 1. Sleep.
-            let timeout = self.timeout();
+            let timeout = self.timeout(rested);
             self.tell_sleep(timeout);
             self.multiplexer.wait(timeout, &mut self.ready)?;
             let woken = sys::moment();
-            let now = self.now(woken);
+            let now = self.clock.now(woken);
             self.meters.wakeups += 1;
             self.meters.ready += self.ready.len() as u64;
             // 2. Dispatch.
@@ -240,7 +242,8 @@ impl Server {
             self.audit();
             self.ledger.end_turn();
             sys::charge_to(ledger::LOOP);
-            self.meters.turns.observe(woken.elapsed().as_secs_f64());
+            rested = sys::moment();
+            self.meters.turns.observe(rested.nanos_since(woken));
             if let Some(exit) = self.exit() {
                 return Ok(exit);
             }
@@ -255,18 +258,13 @@ impl Server {
         !may_be_more
     }
 
-    /// How long to sleep, in milliseconds: until the wheel's next deadline. Not at all while somebody
-    /// is in mid-work.
-    fn timeout(&self) -> Option<u64> {
+    /// How long to sleep from `now` on, in milliseconds: until the wheel's next deadline. Not at all while
+    /// somebody is in mid-work.
+    fn timeout(&self, now: Moment) -> Option<u64> {
         if !self.unfinished.is_empty() || self.mirror.is_looking() {
             return Some(0);
         }
         let next = self.wheel.next()?;
-        Some(next.since(self.now(sys::moment()).tick))
-    }
-
-    fn now(&self, moment: Moment) -> Now {
-        let tick = Tick(moment.duration_since(self.started).as_millis() as u64);
-        Now { tick, wall: sys::wall_millis() }
+        Some(next.since(self.clock.tick(now)))
     }
 }

@@ -206,7 +206,7 @@ impl Server {
             signals: _,
             drain_timeout: _,
             meters: _,
-            started: _,
+            clock: _,
             out: _,
             heard: _,
             buffer: _,

@@ -74,7 +74,7 @@ impl Conversation {
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
-                Next::Wait if more == 0 => return (used, After::Wait),
+                Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
                 Next::Wait => {}
                 Next::Become(technique) => {
                     self.technique = technique;
