@@ -51,10 +51,13 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// Says nothing, or nothing any more. A buffer that has grown large is given back.
+    #[inline]
     pub fn clear(&mut self) {
         const KEEP: usize = 256 * 1024;
         self.own.clear();
-        self.own.shrink_to(KEEP);
+        if self.own.capacity() > KEEP {
+            self.own.shrink_to(KEEP);
+        }
         self.payload = 0;
         self.shared = None;
     }
@@ -157,11 +160,8 @@ impl Outbox {
         self.0.as_ref().map(|queue| queue.moved)
     }
 
-    /// Queues what was to be said, less its first `sent` bytes, which the kernel took.
+    /// Queues what was to be said, less its first `sent` bytes, which the kernel took; not all of it.
     pub fn keep(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
-        if outgoing.len() == sent {
-            return;
-        }
         let queue = self.0.get_or_insert_with(|| Box::new(Queue { moved: now, ..Queue::default() }));
         let own = &outgoing.own[sent.min(outgoing.own.len())..];
         if !own.is_empty() {

@@ -115,6 +115,18 @@ impl Connection {
         }
     }
 
+    /// What it speaks, if its conversation is steady ([`Conversation::steady`]), its timer is armed, and nothing
+    /// waits to be sent.
+    #[inline]
+    pub fn steady(&self) -> Option<Name> {
+        match &self.phase {
+            Phase::Talking(conversation) if self.outbox.is_empty() && self.armed.is_some() => {
+                conversation.steady()
+            }
+            _ => None,
+        }
+    }
+
     /// Why it is leaving, if it is.
     pub fn why_leaving(&self) -> Option<Why> {
         match &self.phase {
@@ -180,12 +192,15 @@ impl Connection {
     /// kernel says that there is room.
     #[inline]
     pub fn say(&mut self, outgoing: &mut Outgoing, now: Tick) -> io::Result<()> {
-        if outgoing.is_empty() {
+        let length = outgoing.len();
+        if length == 0 {
             return Ok(());
         }
         let taken = if self.outbox.is_empty() { self.write_out(outgoing)? } else { 0 };
         self.sent += taken as u64;
-        self.outbox.keep(outgoing, taken, now);
+        if taken < length {
+            self.outbox.keep(outgoing, taken, now);
+        }
         outgoing.clear();
         Ok(())
     }

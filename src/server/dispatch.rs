@@ -2,6 +2,7 @@
 
 use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
+use super::settle::Before;
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
@@ -67,7 +68,7 @@ impl Server {
                 self.on_eof(id, now);
             }
             Ok(count) => {
-                self.heard = count;
+                self.ledger.given = count;
                 self.converse(id, Cause::Heard, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
             }
             Err(error) if is_no_error(&error) => {}
@@ -171,8 +172,11 @@ impl Server {
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
         self.story.cause = cause;
+        // Who goes on with its history may have to go on again, and who was due must be given another time.
+        let may_be_steady = matches!(cause, Cause::Heard | Cause::Events);
+        let steady = if may_be_steady { connection.steady() } else { None };
+        let before = Before { seat: connection.seat(), steady };
         sys::charge_to(account_of(connection.name()));
-        let before = connection.seat();
         let backlog = connection.backlog();
         let from = connection.peer.ip();
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };

@@ -16,7 +16,7 @@
 
 use super::Server;
 use crate::sys::{self, Account, Call};
-use crate::technique::Name;
+use crate::technique::{Name, Tally};
 use crate::tick::Tick;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub(super) struct Ledger {
     entries: [Entry; Name::ALL.len()],
     /// Whose connections this turn has found ready or due: a bit for each name.
     woken: u8,
+    /// How many bytes the reaction at hand was given.
+    pub(super) given: usize,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +151,37 @@ impl Traffic {
     }
 }
 
+impl Ledger {
+    /// A connection has reacted, and speaks `name` now: it is charged for what it was given.
+    #[inline]
+    pub(super) fn charge(&mut self, name: Name, tally: &mut Tally, now: Tick) {
+        let given = std::mem::take(&mut self.given);
+        let account = account_of(name);
+        let before = sys::charge_to(account);
+        if before != account {
+            self.change_name(before, account, given > 0, now);
+        }
+        if given > 0 {
+            self.heard(name, given, tally.take_heard());
+        }
+    }
+
+    #[cold]
+    fn change_name(&mut self, before: Account, after: Account, has_read: bool, now: Tick) {
+        if has_read {
+            // What brought it there was read before anybody knew.
+            sys::recharge(Call::Read, before, after);
+        }
+        for name in Name::ALL {
+            match account_of(name) {
+                account if account == before => self.went(name, now),
+                account if account == after => self.came(name, now),
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Server {
     /// What this technique has cost so far.
     pub(super) fn receipt(&self, name: Name, now: Tick) -> Receipt {
@@ -163,34 +196,6 @@ impl Server {
             sent: Traffic::of(entry.sent),
             syscalls: calls.map(|(call, count)| (call.name(), count)).collect(),
             fd_seconds: held as f64 / 1000.0,
-        }
-    }
-
-    /// A connection has reacted, and speaks `name` now: it is charged for what it was given.
-    #[inline]
-    pub(super) fn charge(&mut self, name: Name, now: Tick) {
-        let heard = std::mem::take(&mut self.heard);
-        let account = account_of(name);
-        let before = sys::charge_to(account);
-        if before != account {
-            self.change_name(before, account, heard > 0, now);
-        }
-        if heard > 0 {
-            self.ledger.heard(name, heard, self.hub.tally.take_heard());
-        }
-    }
-
-    fn change_name(&mut self, before: Account, after: Account, has_read: bool, now: Tick) {
-        if has_read {
-            // What brought it there was read before anybody knew.
-            sys::recharge(Call::Read, before, after);
-        }
-        for name in Name::ALL {
-            match account_of(name) {
-                account if account == before => self.ledger.went(name, now),
-                account if account == after => self.ledger.came(name, now),
-                _ => {}
-            }
         }
     }
 }

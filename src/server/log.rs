@@ -45,19 +45,19 @@ impl Server {
     /// Tells of the reaction just over, if anybody wants to know: which requests it answered and, where calls
     /// are told, why it said its `said` bytes.
     #[inline]
-    pub(super) fn report_reaction(
-        &mut self,
-        id: Id,
-        peer: Peer,
-        before: Option<Seat>,
-        said: usize,
-        now: Now,
-    ) {
+    pub(super) fn report_reaction(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
         if self.log == Log::Requests || sys::is_narrating() {
-            let answered = self.hub.tally.take_journal();
-            if sys::is_narrating() {
-                self.tell_reaction(id, before, said, &answered, now);
-            }
+            self.tell_of(id, before, said, now);
+        }
+    }
+
+    #[cold]
+    fn tell_of(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
+        let answered = self.hub.tally.take_journal();
+        if sys::is_narrating() {
+            self.tell_reaction(id, before, said, &answered, now);
+        }
+        if let Some(peer) = self.table.get(id).map(|connection| connection.peer) {
             self.log_requests(peer, &answered);
         }
     }

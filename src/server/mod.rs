@@ -99,8 +99,6 @@ pub struct Server {
     clock: Clock,
     /// What the reaction at hand has to say.
     out: Outgoing,
-    /// How many bytes the reaction at hand was given.
-    heard: usize,
     /// Where all reading goes.
     buffer: Vec<u8>,
     ready: Vec<Ready>,
@@ -198,7 +196,6 @@ impl Server {
             meters: Meters::default(),
             clock: Clock::start(),
             out: Outgoing::default(),
-            heard: 0,
             buffer,
             ready: Vec::new(),
             put_off: 0,

@@ -18,39 +18,49 @@ use crate::table::Id;
 use crate::technique::{After, Name, Seat, Turn, Why};
 use crate::tick::Now;
 
+/// What was so of a connection before it reacted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// The seat that it had.
+    pub(super) seat: Option<Seat>,
+    /// What it spoke, if it was steady.
+    pub(super) steady: Option<Name>,
+}
+
 impl Server {
     /// Settles a connection whose seat has not changed.
     pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
         let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
         sys::charge_to(account_of(connection.name()));
-        let before = connection.seat();
+        let before = Before { seat: connection.seat(), steady: None };
         self.settle_from(id, before, after, now);
     }
 
-    /// Settles a connection after a reaction; `before` is the seat that it had.
+    /// Settles a connection after a reaction. Who is as steady as before has nothing to tell but what it says.
     #[inline]
-    pub(super) fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
-        let after = self.answer_reports(id, after, now);
+    pub(super) fn settle_from(&mut self, id: Id, before: Before, after: After, now: Now) {
+        let after = if let After::Report(..) = after { self.answer_reports(id, after, now) } else { after };
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
         let name = connection.name();
-        self.charge(name, now.tick);
-        let (length, payload) = (self.out.len(), self.out.all_payload());
-        self.ledger.said(name, length, payload);
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+        self.ledger.charge(name, &mut self.hub.tally, now.tick);
+        let length = self.out.len();
+        self.ledger.said(name, length, self.out.all_payload());
         let said = connection.say(&mut self.out, now.tick);
+        let is_steady = before.steady == Some(name) && connection.steady() == before.steady;
+        if is_steady && said.is_ok() && matches!(after, After::Wait) {
+            return self.report_reaction(id, before.seat, length, now);
+        }
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
         }
-        let (seat, peer) = (connection.seat(), connection.peer);
-        if seat != before || !self.is_the_one_poll(id, seat) {
-            self.reseat(id, before, seat);
+        let seat = connection.seat();
+        if seat != before.seat || !self.is_the_one_poll(id, seat) {
+            self.reseat(id, before.seat, seat);
         }
-        self.report_reaction(id, peer, before, length, now);
+        self.report_reaction(id, before.seat, length, now);
         if let Err(error) = said {
             self.out.clear();
             return self.close(id, failure(&error), now);
@@ -208,7 +218,6 @@ impl Server {
             meters: _,
             clock: _,
             out: _,
-            heard: _,
             buffer: _,
             due: _,
         } = self;

@@ -274,6 +274,20 @@ impl Conversation {
         }
     }
 
+    /// What it speaks, if it is *steady*: between two requests, following a channel, or an open WebSocket, with
+    /// nothing unfinished. Whoever is as steady after a reaction as before has the same seat, wants the same of
+    /// the kernel, and has a deadline of the same kind, not earlier than it was.
+    #[inline]
+    pub fn steady(&self) -> Option<Name> {
+        let is_steady = match &self.technique {
+            Technique::Exchange(exchange) => exchange.is_between_requests(),
+            Technique::LongPoll(_) => false,
+            Technique::Stream(_) | Technique::Sse(_) => true,
+            Technique::WebSocket(websocket) => websocket.is_open(),
+        };
+        (is_steady && !self.paused && self.inbox.is_empty()).then(|| self.name())
+    }
+
     /// Whether it must be told of the client's FIN though it reads no more: a parked poll behind which as many
     /// bytes wait as may be kept.
     pub fn listens_for_the_end(&self, settings: &Settings) -> bool {

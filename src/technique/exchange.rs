@@ -297,6 +297,12 @@ impl Exchange {
         Deadline { at: self.since + span, kind }
     }
 
+    /// Whether the last answer is out, and nothing has come since.
+    #[inline]
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
+    }
+
     /// Whether no request is under way: nobody is owed anything.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Fresh | Stage::Idle)

@@ -188,6 +188,12 @@ impl WebSocket {
         }
     }
 
+    /// Whether it was heard of and nobody has begun to close it.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     pub(super) fn seat(&self) -> Option<Seat> {
         let feed = self.feed.as_ref().filter(|_| self.state != State::Closing)?;
         Some(feed.seat(&MESSAGES))
