@@ -308,6 +308,12 @@ impl Channels {
         (cursor, channel.audience())
     }
 
+    /// Whether something was published that was not told yet.
+    #[inline]
+    pub fn is_ringing(&self) -> bool {
+        !self.ringing.is_empty()
+    }
+
     /// How many subscribers the channels have that ring.
     pub fn about_to_hear(&self) -> usize {
         self.ringing.iter().map(|&id| self.get(id).subscribers.len()).sum()

@@ -101,9 +101,16 @@ impl Server {
     }
 
     /// Tells everybody whose deadline has come.
+    #[inline]
     pub(super) fn expire(&mut self, now: Now) {
+        self.wheel.expire(now.tick, &mut self.due);
+        if !self.due.is_empty() {
+            self.tell_the_due(now);
+        }
+    }
+
+    fn tell_the_due(&mut self, now: Now) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(now.tick, &mut due);
         for timer in due.drain(..) {
             sys::charge_to(LOOP);
             match timer {

@@ -232,9 +232,13 @@ impl Server {
                 self.expire(now);
             }
             // 4. Deliver.
-            self.deliver(now);
+            if self.hub.channels.is_ringing() {
+                self.deliver(now);
+            }
             // 5. Resume.
-            self.resume(now);
+            if !self.unfinished.is_empty() {
+                self.resume(now);
+            }
             self.look_on(now);
             self.audit();
             self.ledger.end_turn();
