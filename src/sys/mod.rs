@@ -24,6 +24,8 @@ mod limits;
 mod lines;
 #[cfg(feature = "lab")]
 mod machine;
+#[cfg(feature = "lab")]
+mod memory;
 mod poll;
 mod process;
 mod random;
@@ -51,9 +53,10 @@ pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 #[cfg(feature = "lab")]
 pub use machine::{
-    cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, memory_bytes,
-    stderr_is_a_terminal,
+    cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, stderr_is_a_terminal,
 };
+#[cfg(feature = "lab")]
+pub use memory::{Slab, anonymous_bytes, memory_bytes, slab_bytes, slabs, tcp_buffer_bytes};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
 pub use process::{cpu_seconds, open_fds, resident_bytes};
 pub use random::random_u64;
