@@ -1,7 +1,8 @@
 //! A child process that ends with this one: clone(2), execve(2), and at last kill(2) and wait4(2).
 
+use super::counted::counted;
 use super::file::read_file;
-use super::{Call, Fd, POLLIN, PollFd, poll, read, told};
+use super::{Call, Fd, POLLIN, PollFd, poll, read};
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
@@ -27,6 +28,8 @@ impl Child {
         let stderr = memory_file()?;
         // The link leads to the program also after its file was replaced (proc(5)).
         let mut command = Command::new("/proc/self/exe");
+        // So that ps(1) shows a name.
+        command.arg0(std::env::args_os().next().unwrap_or_default());
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(without) {
@@ -38,7 +41,7 @@ impl Child {
         // and nothing is allocated.
         unsafe { command.pre_exec(move || die_with(parent)) };
         let process = command.spawn();
-        let _ = told(Call::Clone, 0);
+        let _ = counted(Call::Clone, 0);
         let mut process = process?;
         let stdout = process.stdout.take().expect("OK because it was asked for above");
         let stdout = std::os::fd::OwnedFd::from(stdout);
@@ -96,7 +99,7 @@ impl Child {
     pub fn stop(&self) -> io::Result<()> {
         // SAFETY: no pointers are involved; the child was not waited for, so the number is its own.
         let result = unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGSTOP) };
-        told(Call::Kill, result as isize).map(drop)
+        counted(Call::Kill, result as isize).map(drop)
     }
 
     /// The letter in `/proc/PID/stat`. Field 2 is the program's name in brackets and may hold anything; the
@@ -111,9 +114,9 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Not by pid alone: the standard library kills no process that was waited for already.
         let _ = self.process.kill();
-        let _ = told(Call::Kill, 0);
+        let _ = counted(Call::Kill, 0);
         let _ = self.process.wait();
-        let _ = told(Call::Wait4, 0);
+        let _ = counted(Call::Wait4, 0);
     }
 }
 
@@ -133,7 +136,7 @@ fn die_with(parent: u32) -> io::Result<()> {
 fn memory_file() -> io::Result<File> {
     // SAFETY: the name is a C string that outlives the call.
     let result = unsafe { libc::memfd_create(c"stderr".as_ptr(), libc::MFD_CLOEXEC) };
-    let number = told(Call::MemfdCreate, result as isize)?;
+    let number = counted(Call::MemfdCreate, result as isize)?;
     // SAFETY: the number was just handed out, and nobody else has it.
     Ok(unsafe { File::from_raw_fd(number as i32) })
 }

@@ -1,6 +1,7 @@
 //! Connections from our side: connect(2), for what tries the server out.
 
-use super::{Call, Fd, told};
+use super::counted::counted;
+use super::{Call, Fd};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::IntoRawFd;
@@ -10,8 +11,8 @@ use std::time::Duration;
 /// write(2) that would fails (EAGAIN or ETIMEDOUT).
 pub fn dial(address: SocketAddr, patience: Duration) -> io::Result<Fd> {
     let connected = TcpStream::connect_timeout(&address, patience);
-    let _ = told(Call::Socket, 0);
-    let _ = told(Call::Connect, 0);
+    let _ = counted(Call::Socket, 0);
+    let _ = counted(Call::Connect, 0);
     let stream = connected?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(patience))?;
@@ -28,5 +29,5 @@ pub fn reset_on_close(socket: &Fd) -> io::Result<()> {
     // SAFETY: the kernel reads `size` bytes from the pointer on, all of them `at_once`'s.
     let result =
         unsafe { libc::setsockopt(socket.number(), libc::SOL_SOCKET, libc::SO_LINGER, option, size) };
-    told(Call::Setsockopt, result as isize).map(drop)
+    counted(Call::Setsockopt, result as isize).map(drop)
 }

@@ -1,6 +1,7 @@
 //! Whole files: what /proc says, and what is to be kept.
 
-use super::{Call, Fd, read, told, write};
+use super::counted::counted;
+use super::{Call, Fd, read, write};
 use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
@@ -35,6 +36,6 @@ pub(super) fn read_file(path: &str) -> io::Result<String> {
 }
 
 fn adopt(opened: io::Result<File>) -> io::Result<Fd> {
-    let _ = told(Call::Openat, 0);
+    let _ = counted(Call::Openat, 0);
     opened.map(|file| Fd::new(file.into_raw_fd() as usize))
 }

@@ -1,7 +1,8 @@
 //! What the kernel says of the machine, from /proc (proc(5)).
 
+use super::Call;
+use super::counted::counted;
 use super::file::read_file;
-use super::{Call, told};
 
 /// The kernel's release, such as `6.1.0-18-amd64`.
 pub fn kernel_release() -> Option<String> {
@@ -51,6 +52,6 @@ fn ticks_per_second() -> f64 {
 pub fn stderr_is_a_terminal() -> bool {
     use std::io::IsTerminal;
     let answer = std::io::stderr().is_terminal();
-    let _ = told(Call::Ioctl, 0);
+    let _ = counted(Call::Ioctl, 0);
     answer
 }

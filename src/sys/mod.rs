@@ -13,6 +13,8 @@ mod bytes;
 #[cfg(feature = "lab")]
 mod child;
 mod clock;
+#[cfg(feature = "lab")]
+mod counted;
 mod counts;
 #[cfg(feature = "lab")]
 mod dial;

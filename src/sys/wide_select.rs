@@ -1,6 +1,7 @@
 //! pselect6(2) with bitmaps of any width: the limit of 1,024 is the C library's, not the kernel's.
 
-use super::{Call, told};
+use super::Call;
+use super::counted::counted;
 use std::io;
 
 /// A set of fds with as many bits as it was made for, in the layout that the kernel reads: an array of
@@ -58,7 +59,7 @@ pub fn pselect6(
     // (asked above); the timespec outlives the call; no third set and no signal mask are handed over.
     let result =
         unsafe { libc::syscall(libc::SYS_pselect6, nfds, readable, writable, nothing, span, nothing) };
-    told(Call::Select, result as isize)
+    counted(Call::Select, result as isize)
 }
 
 #[cfg(test)]
