@@ -160,8 +160,15 @@ impl Outbox {
         self.0.as_ref().map(|queue| queue.moved)
     }
 
-    /// Queues what was to be said, less its first `sent` bytes, which the kernel took; not all of it.
+    /// Queues what was to be said, less its first `sent` bytes, which the kernel took.
+    #[inline]
     pub fn keep(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
+        if outgoing.len() > sent {
+            self.queue(outgoing, sent, now);
+        }
+    }
+
+    fn queue(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
         let queue = self.0.get_or_insert_with(|| Box::new(Queue { moved: now, ..Queue::default() }));
         let own = &outgoing.own[sent.min(outgoing.own.len())..];
         if !own.is_empty() {

@@ -192,15 +192,12 @@ impl Connection {
     /// kernel says that there is room.
     #[inline]
     pub fn say(&mut self, outgoing: &mut Outgoing, now: Tick) -> io::Result<()> {
-        let length = outgoing.len();
-        if length == 0 {
+        if outgoing.is_empty() {
             return Ok(());
         }
         let taken = if self.outbox.is_empty() { self.write_out(outgoing)? } else { 0 };
         self.sent += taken as u64;
-        if taken < length {
-            self.outbox.keep(outgoing, taken, now);
-        }
+        self.outbox.keep(outgoing, taken, now);
         outgoing.clear();
         Ok(())
     }

@@ -162,6 +162,23 @@ fn timers_are_timed_on_three_structures() {
 }
 
 #[test]
+fn who_waits_costs_memory_and_no_system_call() {
+    let picture = scratch("idle.svg");
+    let report = json(&["idle", "--quick", "--rounds", "1", "--svg", picture.to_str().unwrap()]);
+    assert_eq!(report["ok"], true, "{}", report["verdict"]);
+    let rows = report["tables"][0]["rows"].as_array().unwrap();
+    let techniques: Vec<&str> = rows.iter().map(|row| row["technique"].as_str().unwrap()).collect();
+    assert_eq!(techniques, ["long_poll", "sse", "websocket"]);
+    for row in rows {
+        assert_eq!(row["calls"]["highest"], 0.0, "{row}");
+        let bytes = row["user"]["median"].as_f64().unwrap();
+        assert!((1.0..10_000.0).contains(&bytes), "{row}");
+    }
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("websocket"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+#[test]
 fn the_limit_on_open_files_is_told_plainly() {
     let limited = |limit: u32| {
         let mut command = Command::new("prlimit");

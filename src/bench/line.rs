@@ -6,6 +6,8 @@
 
 use super::PATIENCE;
 use crate::sys::{self, Fd};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use std::net::SocketAddr;
 
 /// One connection to a server.
@@ -101,6 +103,19 @@ impl Line {
             Err(error) => Err(broken("read from", &error)),
         }
     }
+}
+
+/// The fields that ask for a WebSocket, as whole lines, with a key that nobody had before (RFC 6455 §4.1).
+pub fn upgrade_fields() -> Result<String, String> {
+    let key = STANDARD.encode([chance()?, chance()?].map(u64::to_ne_bytes).concat());
+    Ok(format!(
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    ))
+}
+
+/// A number that nobody can guess.
+pub fn chance() -> Result<u64, String> {
+    sys::random_u64().map_err(|error| format!("cannot read randomness: {error}"))
 }
 
 fn broken(doing: &str, error: &std::io::Error) -> String {

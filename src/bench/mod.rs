@@ -11,6 +11,7 @@
 //!   same, and the exit status is 1.
 //! - Everything is bounded: rounds, file descriptors, and how long anything is waited for.
 
+pub mod idle;
 pub mod line;
 pub mod machine;
 pub mod matrix;
@@ -54,8 +55,15 @@ impl Effort {
 pub fn run(bench: impl FnOnce(&Effort) -> Result<Report, String>, effort: &Effort) -> Result<Report, String> {
     let load = machine::Load::begin();
     let mut report = bench(effort)?;
-    report.warnings.extend(load.end().warning());
+    let busy = load.end().warning().filter(|_| report.is_timed);
+    report.warnings.extend(busy);
     Ok(report)
+}
+
+/// Lets some milliseconds pass.
+fn pause(millis: i32) {
+    // poll(2) of nothing is the shortest way to do nothing.
+    let _ = sys::poll(&mut [], millis);
 }
 
 /// Says how far a bench has come, if somebody is watching.

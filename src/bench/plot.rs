@@ -1,6 +1,7 @@
 //! A plot as a value, drawn as SVG.
 
-use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, DefaultFormatting, KeyPointHint, Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 /// Panels side by side, at most four in a row.
@@ -21,7 +22,7 @@ pub struct Panel {
     pub x: Axis,
     /// Along the left side.
     pub y: Axis,
-    /// A line of the same name has the same colour in each panel.
+    /// A line of the same name has the same colour in each panel. Over an axis of names they are bars.
     pub lines: Vec<Line>,
 }
 
@@ -33,17 +34,36 @@ pub struct Axis {
     pub label: String,
     /// Whether equal distances are equal ratios. What is not above 0 cannot be shown then.
     pub logarithmic: bool,
+    /// If there are any: x is no quantity, but the place of one of these names, counted from 0.
+    pub names: Vec<String>,
 }
 
 impl Axis {
     /// Equal distances are equal differences.
     pub fn linear(label: &str) -> Axis {
-        Axis { label: label.to_owned(), logarithmic: false }
+        Axis { label: label.to_owned(), logarithmic: false, names: Vec::new() }
     }
 
     /// Equal distances are equal ratios.
     pub fn logarithmic(label: &str) -> Axis {
-        Axis { label: label.to_owned(), logarithmic: true }
+        Axis { logarithmic: true, ..Axis::linear(label) }
+    }
+
+    /// One name beside the other, for the bottom. The bars over it are true to scale if y is linear.
+    pub fn of_names(names: &[&str]) -> Axis {
+        Axis { names: names.iter().map(|&name| name.to_owned()).collect(), ..Axis::linear("") }
+    }
+
+    fn is_of_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// What stands at a place of the axis.
+    fn text_at(&self, value: f64) -> String {
+        if !self.is_of_names() {
+            return short(value);
+        }
+        self.names.get(value.round() as usize).cloned().unwrap_or_default()
     }
 }
 
@@ -94,12 +114,20 @@ impl Plot {
         let names = self.names();
         for (panel, area) in self.panels.iter().zip(area.split_evenly(self.grid())) {
             let x = self.range(&panel.x, |panel| &panel.x, |point| point.0);
-            let y = self.range(&panel.y, |panel| &panel.y, |point| point.1);
-            match (panel.x.logarithmic, panel.y.logarithmic) {
-                (false, false) => panel.draw(&area, x, y, &names),
-                (true, false) => panel.draw(&area, x.log_scale(), y, &names),
-                (false, true) => panel.draw(&area, x, y.log_scale(), &names),
-                (true, true) => panel.draw(&area, x.log_scale(), y.log_scale(), &names),
+            let mut y = self.range(&panel.y, |panel| &panel.y, |point| point.1);
+            if panel.x.is_of_names() {
+                // Room for the legend above the bars.
+                y.end *= 1.3;
+            }
+            let floor = y.start;
+            let places = || Places(x.clone().into(), panel.x.names.len());
+            match (panel.x.is_of_names(), panel.x.logarithmic, panel.y.logarithmic) {
+                (true, _, false) => panel.draw(&area, places(), y, floor, &names),
+                (true, _, true) => panel.draw(&area, places(), y.log_scale(), floor, &names),
+                (_, false, false) => panel.draw(&area, x, y, floor, &names),
+                (_, true, false) => panel.draw(&area, x.log_scale(), y, floor, &names),
+                (_, false, true) => panel.draw(&area, x, y.log_scale(), floor, &names),
+                (_, true, true) => panel.draw(&area, x.log_scale(), y.log_scale(), floor, &names),
             }
             .map_err(|error| error.to_string())?;
         }
@@ -115,6 +143,9 @@ impl Plot {
         axis_of: impl Fn(&Panel) -> &Axis,
         value_of: impl Fn(&(f64, f64)) -> f64,
     ) -> std::ops::Range<f64> {
+        if axis.is_of_names() {
+            return -0.5..axis.names.len() as f64 - 0.5;
+        }
         let panels = self.panels.iter().filter(|panel| axis_of(panel) == axis);
         let points = panels.flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
         let (low, high) = points
@@ -141,14 +172,43 @@ impl Plot {
     }
 }
 
+/// The bottom of a panel with so many names: each has its label at a whole number.
+struct Places(RangedCoordf64, usize);
+
+impl Ranged for Places {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        self.0.map(value, limit)
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, _: Hint) -> Vec<f64> {
+        (0..self.1).map(|place| place as f64).collect()
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.0.range()
+    }
+}
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 impl Panel {
+    /// The corners of a bar: those of one name stand side by side, on the floor.
+    fn bar(&self, at: usize, (place, height): (f64, f64), floor: f64) -> [(f64, f64); 2] {
+        const TOGETHER: f64 = 0.8;
+        let width = TOGETHER / self.lines.len() as f64;
+        let left = place - TOGETHER / 2.0 + width * at as f64;
+        [(left, floor), (left + width * 0.95, height)]
+    }
+
     fn draw<X, Y>(
         &self,
         area: &Area<'_>,
         x: X,
         y: Y,
+        floor: f64,
         names: &[&str],
     ) -> Result<(), Box<dyn std::error::Error>>
     where
@@ -165,21 +225,32 @@ impl Panel {
             .y_label_area_size(60)
             .build_cartesian_2d(x, y)
             .map_err(told)?;
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
+        let mut mesh = chart.configure_mesh();
+        if self.x.is_of_names() {
+            mesh.disable_x_mesh();
+        }
+        mesh.light_line_style(WHITE)
             .x_desc(&self.x.label)
             .y_desc(&self.y.label)
-            .x_label_formatter(&|value| short(*value))
+            .x_label_formatter(&|value| self.x.text_at(*value))
             .y_label_formatter(&|value| short(*value))
             .draw()
             .map_err(told)?;
-        for line in &self.lines {
+        for (at, line) in self.lines.iter().enumerate() {
             let place = names.iter().position(|name| *name == line.name).unwrap_or(0);
             let colour = COLOURS[place % COLOURS.len()];
-            let drawn = LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)).point_size(3);
-            let drawn = chart.draw_series(drawn).map_err(told)?;
+            let drawn = if self.x.is_of_names() {
+                let bars = line
+                    .points
+                    .iter()
+                    .map(|&point| Rectangle::new(self.bar(at, point, floor), colour.filled()));
+                chart.draw_series(bars)
+            } else {
+                let points = line.points.iter().copied();
+                chart.draw_series(LineSeries::new(points, colour.stroke_width(2)).point_size(3))
+            };
             drawn
+                .map_err(told)?
                 .label(&line.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
         }
@@ -220,13 +291,26 @@ mod tests {
     #[test]
     fn every_pair_of_axes_can_be_drawn() {
         for (x, y) in [(false, false), (true, false), (false, true), (true, true)] {
-            let axis = |logarithmic| Axis { label: "µs".into(), logarithmic };
+            let axis = |logarithmic| Axis { logarithmic, ..Axis::linear("µs") };
             let svg = plot(axis(x), axis(y)).svg().unwrap();
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
             for part in ["A title &amp; more", "a panel", "poll", "epoll", "µs", "<polyline"] {
                 assert!(svg.contains(part), "{part} in {svg}");
             }
         }
+    }
+
+    #[test]
+    fn over_names_there_are_bars() {
+        let mut plot = plot(Axis::of_names(&["long_poll", "sse"]), Axis::linear("bytes"));
+        for line in plot.panels.iter_mut().flat_map(|panel| &mut panel.lines) {
+            line.points = vec![(0.0, 100.0), (1.0, 150.0)];
+        }
+        let svg = plot.svg().unwrap();
+        for part in ["long_poll", "sse", "bytes", "<rect"] {
+            assert!(svg.contains(part), "{part} in {svg}");
+        }
+        assert_eq!(svg.matches("fill=\"#0072B2\"").count(), 4, "two bars in each of two panels: {svg}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub struct Report {
     pub tables: Vec<Table>,
     /// How to read it: formulas, what was measured and what was not.
     pub notes: Vec<String>,
+    /// Whether time was measured, which a busy machine and a slow build make longer.
+    pub is_timed: bool,
     /// What speaks against quoting it.
     pub warnings: Vec<String>,
     /// The same to be looked at.
@@ -34,6 +36,7 @@ impl Report {
             machine: Machine::here(),
             tables: Vec::new(),
             notes: Vec::new(),
+            is_timed: false,
             warnings: Vec::new(),
             plot: None,
             facts: Map::new(),
@@ -43,7 +46,7 @@ impl Report {
 
     /// The same for a bench that measures time: warns of a build that is not made for speed.
     pub fn timed(name: &'static str) -> Report {
-        let mut report = Report::new(name);
+        let mut report = Report { is_timed: true, ..Report::new(name) };
         if cfg!(debug_assertions) {
             report.warnings.push("this is a debug build: measure with cargo run --release".to_owned());
         }

@@ -1,7 +1,7 @@
 //! A real server in a process of its own, and its `/metrics`.
 
-use super::PATIENCE;
 use super::line::Line;
+use super::{PATIENCE, pause};
 use crate::sys::{self, Child};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -49,13 +49,23 @@ impl Server {
     /// Waits until the server sleeps, that is: until it has done all it had to do when this was called. (A
     /// hint and no proof: it may not have been woken yet.)
     pub fn wait_until_asleep(&self) -> Result<(), String> {
+        self.wait_until("the server does not come to rest", Child::is_asleep)
+    }
+
+    /// Stops it for good: it does nothing any more, but what it has open stays open until it is dropped.
+    pub fn freeze(&self) -> Result<(), String> {
+        let frozen = self.child.stop();
+        frozen.map_err(|error| self.with_last_words(&format!("cannot stop the server: {error}")))?;
+        self.wait_until("the server does not stop", Child::is_stopped)
+    }
+
+    fn wait_until(&self, error: &str, is_so: impl Fn(&Child) -> bool) -> Result<(), String> {
         let start = sys::moment();
-        while !self.child.is_asleep() {
+        while !is_so(&self.child) {
             if start.elapsed() > PATIENCE {
-                return Err(self.with_last_words("the server does not come to rest"));
+                return Err(self.with_last_words(error));
             }
-            // A millisecond's pause.
-            let _ = sys::poll(&mut [], 1);
+            pause(1);
         }
         Ok(())
     }

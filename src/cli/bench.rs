@@ -1,7 +1,7 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, matrix, readiness, receipt, wheel};
+use crate::bench::{self, Effort, Report, idle, matrix, readiness, receipt, wheel};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -27,6 +27,9 @@ enum Bench {
     /// What one wait costs over select, poll and epoll, as the crowd grows from 10 to 19,000
     #[command(after_help = "Example:\n  doorbell bench readiness --svg readiness.svg")]
     Readiness(Timing),
+    /// What a client costs that waits: bytes of the server's memory and of the kernel's, with 10,000 of them
+    #[command(after_help = "Example:\n  doorbell bench idle --markdown")]
+    Idle(Timing),
     /// What a timer costs on our timing wheel, on a BinaryHeap and on a BTreeMap, up to 1,000,000 of them
     #[command(after_help = "Example:\n  doorbell bench wheel --rounds 9 --json")]
     Wheel(Timing),
@@ -91,6 +94,7 @@ pub(super) fn run(words: Words) -> ExitCode {
             counting.run("receipt", |effort| receipt::run(effort, crowd))
         }
         Bench::Readiness(flags) => flags.run("readiness", readiness::run),
+        Bench::Idle(flags) => flags.run("idle", idle::run),
         Bench::Wheel(flags) => flags.run("wheel", wheel::run),
     };
     match outcome {

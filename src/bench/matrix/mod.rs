@@ -197,16 +197,14 @@ fn judge(found: &Findings) -> Result<String, String> {
             return Err(difference);
         }
     }
-    let waits = |calls: &[Calls]| -> Vec<Calls> {
-        calls.iter().zip(COLUMNS).map(|(calls, mechanism)| alike(calls, mechanism)).collect()
-    };
     let rows = found.rows.iter().map(|(technique, takes)| {
         let calls: Vec<Calls> = takes.iter().map(|take| take.calls.clone()).collect();
         (*technique, calls)
     });
     for (what, calls) in rows.chain([("a publication", found.publications.clone())]) {
-        let alike = waits(&calls);
-        if let Some(at) = alike.iter().position(|calls| *calls != alike[0]) {
+        let columns: Vec<Calls> =
+            calls.iter().zip(COLUMNS).map(|(calls, mechanism)| alike(calls, mechanism)).collect();
+        if let Some(at) = columns.iter().position(|calls| *calls != columns[0]) {
             let (left, right) = (COLUMNS[0].name(), COLUMNS[at].name());
             return Err(format!(
                 "{what}: over {left} and over {right} the counts differ by more than the wait's name and epoll_ctl"
@@ -216,4 +214,61 @@ fn judge(found: &Findings) -> Result<String, String> {
     Ok("The two axes are independent: the wire is the same in each column, and so are the counts but for the \
         wait's name and epoll_ctl."
         .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one would find: each column as it should be.
+    fn found() -> Findings {
+        let calls = |mechanism, waits| {
+            let calls = [("read", 1), ("write", 3), (wait_name(mechanism), waits)];
+            let epoll_ctl = (mechanism == Mechanism::Epoll).then_some(("epoll_ctl", 1));
+            calls.into_iter().chain(epoll_ctl).collect::<Calls>()
+        };
+        let take = |mechanism| Take {
+            calls: calls(mechanism, 2),
+            said: vec!["GET /connect".into(), "id: <epoch>-1".into()],
+            sent: 12,
+            received: 11,
+            publications: 1,
+        };
+        Findings {
+            rows: vec![("sse", COLUMNS.map(take).to_vec())],
+            publications: COLUMNS.map(|mechanism| calls(mechanism, 1)).to_vec(),
+        }
+    }
+
+    #[test]
+    fn another_name_of_the_wait_and_epoll_ctl_are_no_difference() {
+        assert!(judge(&found()).is_ok());
+        let table = report(&found()).tables[0].markdown();
+        assert!(table.contains("|  | wait | 2 pselect6 | 2 poll | 2 epoll_wait |"), "{table}");
+        assert!(table.contains("|  | epoll_ctl | – | – | 1 |"), "{table}");
+    }
+
+    #[test]
+    fn one_byte_that_differs_is_told_with_its_place() {
+        let mut found = found();
+        found.rows[0].1[1].said[1] = "id: <epoch>-2".into();
+        let said = judge(&found).unwrap_err();
+        assert!(
+            said.starts_with("sse, step 2: over select it is …id: <epoch>-1… and over poll …id: <epoch>-2…")
+        );
+        assert_eq!(report(&found).facts["identical"], false);
+    }
+
+    #[test]
+    fn one_call_too_many_is_told() {
+        for call in ["read", "epoll_wait"] {
+            let mut found = found();
+            let calls = &mut found.rows[0].1[2].calls;
+            *calls = calls.less(&Calls::from_iter([(call, -1)]), 1);
+            assert!(judge(&found).unwrap_err().starts_with("sse: over select and over epoll"), "{call}");
+        }
+        let mut found = found();
+        found.publications[1] = Calls::default();
+        assert!(judge(&found).unwrap_err().starts_with("a publication: over select and over poll"));
+    }
 }

@@ -6,14 +6,12 @@
 //! is held once more.
 
 use super::super::PATIENCE;
-use super::super::line::Line;
+use super::super::line::{Line, chance, upgrade_fields};
 use super::super::server::{Calls, Metrics, Server};
 use super::mask::{Known, mask};
 use super::script::Script;
 use crate::multiplexer::Mechanism;
 use crate::sys;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
 /// No timer ends while a conversation lasts, so each wait has a client for a reason.
 const PATIENT: [&str; 12] = [
@@ -213,19 +211,15 @@ impl Stage<'_> {
         self.send(&request, request.clone())
     }
 
-    /// The subscriber asks for a WebSocket, with a key that nobody had before (RFC 6455 §4.1).
+    /// The subscriber asks for a WebSocket.
     pub fn upgrade(&mut self, target: &str) -> Result<(), String> {
-        let key = STANDARD.encode([self.chance()?, self.chance()?].map(u64::to_ne_bytes).concat());
-        let fields = format!(
-            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
-        );
-        self.get(target, &fields)
+        self.get(target, &upgrade_fields()?)
     }
 
     /// The subscriber sends a whole frame of up to 125 bytes, masked (RFC 6455 §5.3). What is noted of it is
     /// its head, that it was masked, and the payload.
     pub fn send_frame(&mut self, opcode: u8, payload: &[u8]) -> Result<(), String> {
-        let key = (self.chance()? as u32).to_ne_bytes();
+        let key = (chance()? as u32).to_ne_bytes();
         let head = [0x80 | opcode, 0x80 | payload.len() as u8];
         let masked: Vec<u8> = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         self.send(&[&head[..], &key, &masked].concat(), [&head[..], b"<mask>", payload].concat())
@@ -270,10 +264,6 @@ impl Stage<'_> {
     /// The cursor in the last answer.
     pub fn cursor(&self) -> Result<String, String> {
         value_of(self.said.last().map_or(&[], Vec::as_slice), "cursor")
-    }
-
-    fn chance(&self) -> Result<u64, String> {
-        sys::random_u64().map_err(|error| format!("cannot read randomness: {error}"))
     }
 
     fn send(&mut self, bytes: &[u8], noted: Vec<u8>) -> Result<(), String> {

@@ -28,6 +28,8 @@ impl Child {
         let stderr = memory_file()?;
         // The link leads to the program also after its file was replaced (proc(5)).
         let mut command = Command::new("/proc/self/exe");
+        // So that ps(1) shows a name.
+        command.arg0(std::env::args_os().next().unwrap_or_default());
         command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(without) {
@@ -83,11 +85,28 @@ impl Child {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// Whether it sleeps in a system call (state `S` of `/proc/PID/stat`). False also if it is gone.
+    /// Whether it sleeps in a system call. False also if it is gone.
     pub fn is_asleep(&self) -> bool {
-        let stat = read_file(&format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        // Field 2 is the program's name in brackets and may hold anything; the state follows it.
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+        self.state() == Some('S')
+    }
+
+    /// Whether it has been stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.state() == Some('T')
+    }
+
+    /// SIGSTOP: it does nothing from now on, and what it has open stays open.
+    pub fn stop(&self) -> io::Result<()> {
+        // SAFETY: no pointers are involved; the child was not waited for, so the number is its own.
+        let result = unsafe { libc::kill(self.pid() as libc::pid_t, libc::SIGSTOP) };
+        told(Call::Kill, result as isize).map(drop)
+    }
+
+    /// The letter in `/proc/PID/stat`. Field 2 is the program's name in brackets and may hold anything; the
+    /// state follows it.
+    fn state(&self) -> Option<char> {
+        let stat = read_file(&format!("/proc/{}/stat", self.pid())).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
     }
 }
 

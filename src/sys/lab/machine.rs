@@ -20,14 +20,6 @@ pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The memory of the machine in bytes.
-pub fn memory_bytes() -> Option<u64> {
-    let text = read_file("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 /// CPU time that the whole machine has spent on anything since it started, in seconds, and what the
 /// hypervisor has kept from it (the first line of `/proc/stat`, without `idle` and `iowait`).
 pub fn machine_cpu_seconds() -> Option<f64> {

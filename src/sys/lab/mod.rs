@@ -10,6 +10,7 @@ mod dial;
 mod file;
 mod fork;
 mod machine;
+mod memory;
 mod shared_port;
 mod soft_limit;
 mod wide_select;
@@ -22,9 +23,9 @@ pub use dial::{dial, reset_on_close};
 pub use file::{create_file, write_all};
 pub use fork::{Forked, fork};
 pub use machine::{
-    cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, memory_bytes,
-    stderr_is_a_terminal,
+    cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, stderr_is_a_terminal,
 };
+pub use memory::{Slab, anonymous_bytes, memory_bytes, slab_bytes, slabs, tcp_buffer_bytes};
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
 pub use wide_select::{WideSet, pselect6};
