@@ -10,6 +10,8 @@
 #![allow(unsafe_code)]
 
 mod bytes;
+#[cfg(feature = "lab")]
+mod client;
 mod clock;
 mod counts;
 mod epoll;
@@ -22,8 +24,12 @@ mod random;
 mod select;
 mod signal;
 mod socket;
+#[cfg(feature = "lab")]
+mod standard;
 
 pub use bytes::{read, write, writev};
+#[cfg(feature = "lab")]
+pub use client::{connect, connect_result, reset_on_close};
 pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Call, counts};
 pub use epoll::{
@@ -39,6 +45,8 @@ pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
+#[cfg(feature = "lab")]
+pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 
 use std::io;
 
