@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! cli            the words on the command line
+//! client         beside the server: the other end of each technique
 //! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
 //! connection     one accepted socket
 //! technique      what the bytes mean          multiplexer   how the loop waits
@@ -27,6 +28,8 @@
 pub mod buffer;
 pub mod channel;
 pub mod cli;
+#[cfg(feature = "lab")]
+pub mod client;
 pub mod connection;
 pub mod http;
 pub mod multiplexer;

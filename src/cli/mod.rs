@@ -1,7 +1,11 @@
 //! The command line: one file for each sub-command.
 
+#[cfg(feature = "lab")]
+mod publish;
 mod serve;
 mod units;
+#[cfg(feature = "lab")]
+mod watch;
 
 use crate::sys;
 use clap::error::ErrorKind;
@@ -28,6 +32,12 @@ struct Cli {
 enum Command {
     /// Serve every technique on one port, from one thread.
     Serve(serve::Flags),
+    /// Follow a channel by any technique, and print its events.
+    #[cfg(feature = "lab")]
+    Watch(watch::Flags),
+    /// Publish an event, or each line of standard input.
+    #[cfg(feature = "lab")]
+    Publish(publish::Flags),
 }
 
 /// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
@@ -39,6 +49,10 @@ pub fn run() -> ExitCode {
     };
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(flags) => serve::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Watch(flags) => watch::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Publish(flags) => publish::run(flags),
     }
 }
 
@@ -52,6 +66,12 @@ fn explain(error: &clap::Error) -> ExitCode {
     let words: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let what = words.join(" ");
     fail(USAGE, &format!("{}; see doorbell --help", what.trim_start_matches("error: ")))
+}
+
+/// The exit status of what may fail with one line.
+#[cfg(feature = "lab")]
+fn finish(result: Result<(), String>) -> ExitCode {
+    result.map_or_else(|what| fail(1, &what), |()| ExitCode::SUCCESS)
 }
 
 /// Says in one line what went wrong, and gives the exit status.
