@@ -12,7 +12,7 @@
 //!
 //! ```text
 //! cli            the words on the command line
-//! client         beside the server: the other end of each technique
+//! client, swarm  beside the server: the other end of each technique, and a crowd of them
 //! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
 //! connection     one accepted socket
 //! technique      what the bytes mean          multiplexer   how the loop waits
@@ -38,6 +38,8 @@ pub mod random;
 pub mod rate;
 pub mod server;
 pub mod settings;
+#[cfg(feature = "lab")]
+pub mod swarm;
 pub mod sys;
 pub mod table;
 pub mod technique;

@@ -3,7 +3,11 @@
 #[cfg(feature = "lab")]
 mod publish;
 mod serve;
+#[cfg(feature = "lab")]
+mod swarm;
 mod units;
+#[cfg(feature = "lab")]
+mod via;
 #[cfg(feature = "lab")]
 mod watch;
 
@@ -38,6 +42,9 @@ enum Command {
     /// Publish an event, or each line of standard input.
     #[cfg(feature = "lab")]
     Publish(publish::Flags),
+    /// Let a crowd of clients loose on a server of this machine, and tell what they heard.
+    #[cfg(feature = "lab")]
+    Swarm(swarm::Flags),
 }
 
 /// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
@@ -53,6 +60,8 @@ pub fn run() -> ExitCode {
         Command::Watch(flags) => watch::run(flags),
         #[cfg(feature = "lab")]
         Command::Publish(flags) => publish::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Swarm(flags) => swarm::run(flags),
     }
 }
 

@@ -1,15 +1,16 @@
 //! `doorbell watch`.
 
 use super::units::span;
+use super::via::{Choice, technique_or_auto};
 use super::{fail, finish};
 use crate::channel::{ChannelName, Since};
-use crate::client::{self, Plan, Url, Via, Watching};
-use clap::{Args, ValueEnum};
+use crate::client::{self, Plan, Url, Watching};
+use clap::Args;
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// How long a connection, and a first answer, may take.
-pub(super) const OPENING: Duration = Duration::from_secs(10);
+const OPENING: Duration = Duration::from_secs(10);
 
 /// The flags of `doorbell watch`.
 #[derive(Args, Debug)]
@@ -28,8 +29,8 @@ pub(super) struct Flags {
     #[arg(value_name = "URL", value_parser = Url::parse)]
     url: Url,
     /// How to hear of news; auto tries websocket, then sse, then long_poll
-    #[arg(long, value_enum, default_value = "auto")]
-    via: ViaFlag,
+    #[arg(long, value_name = "TECHNIQUE", default_value = "auto", value_parser = technique_or_auto())]
+    via: Choice,
     /// The channel [default: the URL's, or lobby]
     #[arg(long, value_name = "NAME", value_parser = client::channel)]
     channel: Option<ChannelName>,
@@ -53,30 +54,6 @@ pub(super) struct Flags {
     silence: Duration,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum ViaFlag {
-    Auto,
-    ShortPoll,
-    LongPoll,
-    Stream,
-    Sse,
-    #[value(name = "websocket")]
-    WebSocket,
-}
-
-impl ViaFlag {
-    fn technique(self) -> Via {
-        match self {
-            ViaFlag::Auto | ViaFlag::WebSocket => Via::WebSocket,
-            ViaFlag::ShortPoll => Via::ShortPoll,
-            ViaFlag::LongPoll => Via::LongPoll,
-            ViaFlag::Stream => Via::Stream,
-            ViaFlag::Sse => Via::Sse,
-        }
-    }
-}
-
 /// Watches, and returns the exit status.
 pub(super) fn run(flags: Flags) -> ExitCode {
     let target = match flags.url.resolve() {
@@ -86,14 +63,15 @@ pub(super) fn run(flags: Flags) -> ExitCode {
     let plan = Plan {
         host: target.host.clone(),
         channel: flags.channel.or(flags.url.channel).unwrap_or_default(),
-        via: flags.via.technique(),
-        auto: matches!(flags.via, ViaFlag::Auto),
+        via: flags.via.via,
+        auto: flags.via.auto,
         since: flags.since,
         interval: flags.interval,
         hold: flags.timeout,
         silence: flags.silence,
         opening: OPENING,
         named: true,
+        patient: false,
     };
     finish(client::watch(Watching { target, plan, json: flags.json, count: flags.count }))
 }

@@ -311,7 +311,7 @@ impl Follower {
             return self.go_away(now);
         }
         let is_final = match &why {
-            Why::Unreachable => !progress.reached,
+            Why::Unreachable => !progress.reached && !turn.plan.patient,
             Why::Refused(refusal) => !refusal.may_pass(),
             Why::Broken(_) => !progress.proven,
             _ => false,
@@ -418,6 +418,7 @@ mod tests {
             silence: second * 60,
             opening: second * 10,
             named: true,
+            patient: false,
         }
     }
 

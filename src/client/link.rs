@@ -30,6 +30,12 @@ impl Link {
         Ok(Link { fd, outbox: Outbox::default(), told: Interest::WRITE, connected: false })
     }
 
+    /// Has the kernel keep as little as it may of what is not read.
+    pub fn shrink(&self) {
+        // A larger buffer is no harm.
+        let _ = sys::shrink_receive_buffer(&self.fd);
+    }
+
     /// Whether it is no longer being made.
     pub fn is_connected(&self) -> bool {
         self.connected

@@ -41,7 +41,7 @@ pub use publish::{Publishing, publish};
 pub use talk::{Means, Next, Talk};
 pub use target::{Target, Url, channel};
 pub use watch::{Watching, watch};
-pub use why::{Refusal, Why};
+pub use why::{Refusal, Why, unreachable};
 
 /// The techniques, by the names that users give them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

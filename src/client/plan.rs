@@ -31,6 +31,8 @@ pub struct Plan {
     pub opening: Duration,
     /// Whether long polls carry a name, so that one that was cut off is let go when the next one comes.
     pub named: bool,
+    /// Whether a server that was never reached is waited for all the same.
+    pub patient: bool,
 }
 
 /// What a follower needs of its surroundings each time.

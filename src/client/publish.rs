@@ -4,8 +4,7 @@
 use super::input::Input;
 use super::pace::Pace;
 use super::talk::{Means, Next, Talk};
-use super::watch::unreachable;
-use super::why::{Refusal, Why};
+use super::why::{Refusal, Why, unreachable};
 use super::{Clock, Link, Target};
 use crate::channel::ChannelName;
 use crate::multiplexer::{Interest, Mechanism, Multiplexer, Ready, Token};
@@ -292,7 +291,7 @@ impl Publisher {
     fn on_refused(&mut self, error: &io::Error, now: Now) -> Result<(), String> {
         self.address = (self.address + 1) % self.publishing.target.addresses.len();
         if self.address == 0 {
-            return Err(self.place(&unreachable(&self.publishing.target.host, &error.to_string())));
+            return Err(self.place(&unreachable(&self.publishing.target.host, error)));
         }
         self.connect(now)
     }
@@ -318,20 +317,10 @@ impl Publisher {
     }
 
     fn explain(&self, why: &Why) -> String {
-        let host = &self.publishing.target.host;
-        let what = match why {
-            Why::Refused(refusal) => match &refusal.detail {
-                Some(detail) => format!("http://{host} answered {}: {detail}", refusal.status),
-                None => format!("http://{host} answered {refusal}; check that a doorbell server is there"),
-            },
-            Why::Broken(what) => format!("http://{host} is no doorbell server: {what}; check the address"),
-            Why::Cut | Why::NoAnswer => {
-                format!(
-                    "http://{host}: {why}; this event may have been published or not: look with doorbell watch --since start"
-                )
-            }
-            other => format!("http://{host}: {other}"),
-        };
+        let mut what = why.explain(&self.publishing.target.host, None);
+        if matches!(why, Why::Cut | Why::NoAnswer) {
+            what += "; this event may have been published or not: look with doorbell watch --since start";
+        }
         self.place(&what)
     }
 

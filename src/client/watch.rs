@@ -197,7 +197,8 @@ impl Watch {
             }
             Order::Stop(why) => {
                 self.drop_link();
-                self.failure = Some(self.explain(&why));
+                let host = &self.watching.target.host;
+                self.failure = Some(why.explain(host, self.refused.as_ref()));
                 self.stage = Stage::Left;
             }
         }
@@ -272,30 +273,6 @@ impl Watch {
         }
         Ok(())
     }
-
-    /// Why it cannot go on, and what to do.
-    fn explain(&self, why: &Why) -> String {
-        let host = &self.watching.target.host;
-        match why {
-            Why::Unreachable => {
-                let error = self.refused.as_ref().map_or("it does not answer".into(), io::Error::to_string);
-                unreachable(host, &error)
-            }
-            Why::Refused(refusal) if refusal.detail.is_none() => {
-                format!("http://{host} answered {refusal}; check that a doorbell server is there")
-            }
-            Why::Refused(refusal) => format!("http://{host} answered {refusal}"),
-            Why::Broken(what) => format!("http://{host} is no doorbell server: {what}; check the address"),
-            other => format!("http://{host}: {other}"),
-        }
-    }
-}
-
-/// That nobody is there, and what to do.
-pub(super) fn unreachable(host: &str, error: &str) -> String {
-    format!(
-        "cannot connect to http://{host}: {error}; start a server there with doorbell serve, or check the address"
-    )
 }
 
 /// Tells an event on standard output, and anything else that a person should know on standard error.

@@ -2,6 +2,7 @@
 
 use crate::websocket::close::Code;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// Why a connection is of no use any more.
@@ -47,6 +48,32 @@ impl Refusal {
     pub fn may_pass(&self) -> bool {
         self.retry_after.is_some() || matches!(self.status, 408 | 429 | 500 | 502 | 503 | 504)
     }
+}
+
+impl Why {
+    /// One line that says why it cannot go on, and what to do. `error` is that of the connection that could not be
+    /// made.
+    pub fn explain(&self, host: &str, error: Option<&io::Error>) -> String {
+        match self {
+            Why::Unreachable => match error {
+                Some(error) => unreachable(host, error),
+                None => unreachable(host, &io::ErrorKind::TimedOut.into()),
+            },
+            Why::Refused(refusal) if refusal.detail.is_none() => {
+                format!("http://{host} answered {refusal}; check that a doorbell server is there")
+            }
+            Why::Refused(refusal) => format!("http://{host} answered {refusal}"),
+            Why::Broken(what) => format!("http://{host} is no doorbell server: {what}; check the address"),
+            other => format!("http://{host}: {other}"),
+        }
+    }
+}
+
+/// That nobody is there, and what to do.
+pub fn unreachable(host: &str, error: &io::Error) -> String {
+    format!(
+        "cannot connect to http://{host}: {error}; start a server there with doorbell serve, or check the address"
+    )
 }
 
 impl fmt::Display for Refusal {

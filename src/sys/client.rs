@@ -57,6 +57,11 @@ pub fn reset_on_close(fd: &Fd) -> io::Result<()> {
     set(fd, libc::SOL_SOCKET, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 })
 }
 
+/// Has the kernel keep as little as it may of what is not read: SO_RCVBUF of a page (socket(7)).
+pub fn shrink_receive_buffer(fd: &Fd) -> io::Result<()> {
+    set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &4096)
+}
+
 /// setsockopt(2). `T` is what the option's page in section 7 names.
 fn set<T>(fd: &Fd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;

@@ -29,7 +29,7 @@ mod standard;
 
 pub use bytes::{read, write, writev};
 #[cfg(feature = "lab")]
-pub use client::{connect, connect_result, reset_on_close};
+pub use client::{connect, connect_result, reset_on_close, shrink_receive_buffer};
 pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Call, counts};
 pub use epoll::{
