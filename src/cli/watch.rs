@@ -49,7 +49,7 @@ pub(super) struct Flags {
     /// How long a long poll asks to be parked
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
     timeout: Duration,
-    /// How long a stream or a WebSocket may be silent before the server counts as dead; its heartbeat is 20s
+    /// How long a stream or a WebSocket may be silent before the server counts as dead; doorbell's heart beats every 20s
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     silence: Duration,
 }

@@ -107,20 +107,10 @@ impl Follower {
         self.progress.via
     }
 
-    /// The last event that was told, or where to begin.
-    pub fn place(&self) -> Option<Since> {
-        self.progress.place
-    }
-
     /// Whether the server has said on this connection where the channel stands: from then on no event can be
     /// lost.
     pub fn is_established(&self) -> bool {
         self.progress.established.is_some()
-    }
-
-    /// Whether it has no connection, and makes none.
-    pub fn is_away(&self) -> bool {
-        matches!(self.state, State::Away(_))
     }
 
     /// When it is to be told the time.
@@ -360,7 +350,7 @@ impl Progress {
             Said::Event(event) => {
                 self.place = Some(Since::After(event.id));
                 (self.proven, self.failures) = (true, 0);
-                hear(Heard::Event { had, event });
+                hear(Heard::Event(event));
             }
         }
         self.established.get_or_insert(now);
@@ -434,7 +424,7 @@ mod tests {
             let now = Now { tick: Tick(*now), wall: *now };
             let mut hear = |heard: Heard<'_>| {
                 told.push(match heard {
-                    Heard::Event { event, .. } => {
+                    Heard::Event(event) => {
                         format!("{} {}", text_of(Some(Since::After(event.id))), event.data.text())
                     }
                     Heard::Place { had, cursor, missed } => {

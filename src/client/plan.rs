@@ -53,12 +53,7 @@ pub struct Turn<'t> {
 #[derive(Debug)]
 pub enum Heard<'h> {
     /// An event.
-    Event {
-        /// Where we were before it.
-        had: Option<Since>,
-        /// The event.
-        event: Event<'h>,
-    },
+    Event(Event<'h>),
     /// The server says where the channel stands; each connection begins so.
     Place {
         /// Where we were before.

@@ -10,9 +10,10 @@ use crate::channel::{Cursor, Since, write_json_string};
 use crate::multiplexer::{Interest, Mechanism, Multiplexer, Ready, Token};
 use crate::random::Random;
 use crate::sys::{self, Fd};
-use crate::tick::Now;
+use crate::tick::{Now, Tick};
 use crate::wheel::Wheel;
 use std::io;
+use std::time::Duration;
 
 /// What to watch, and how to tell it.
 #[derive(Debug)]
@@ -67,8 +68,13 @@ struct Watch {
     /// How many events were told.
     told: u64,
     stage: Stage,
+    /// After a signal: when it ends, whatever is still to be said or written.
+    ends: Option<Tick>,
     failure: Option<String>,
 }
+
+/// How long the goodbyes, and whoever reads standard output, may take after a signal.
+const LEAVING: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -107,6 +113,7 @@ impl Watch {
             buffer: vec![0; 64 * 1024],
             told: 0,
             stage: Stage::Watching,
+            ends: None,
             failure: None,
         })
     }
@@ -121,8 +128,7 @@ impl Watch {
                 self.dispatch(ready, now);
             }
             self.wheel.expire(now.tick, &mut due);
-            if !due.is_empty() && self.stage <= Stage::Leaving {
-                due.clear();
+            if due.drain(..).count() > 0 && self.stage <= Stage::Leaving {
                 self.note_a_late_connection();
                 self.react(now, Follower::on_deadline);
             }
@@ -134,8 +140,12 @@ impl Watch {
     fn dispatch(&mut self, ready: Ready, now: Now) {
         match ready.token {
             SIGNALS => {
-                let again = sys::next_signal(&self.signals).is_ok() && self.stage != Stage::Watching;
-                if again { self.stage = Stage::Over } else { self.leave(now) }
+                let is_one = sys::next_signal(&self.signals).is_ok();
+                match self.ends {
+                    Some(_) if is_one => self.stage = Stage::Over,
+                    _ => self.ends = Some(now.tick + LEAVING),
+                }
+                self.leave(now);
             }
             STDOUT => self.output.on_ready(ready, &mut *self.multiplexer),
             token if token == self.token() => self.on_link(ready, now),
@@ -251,7 +261,8 @@ impl Watch {
         if self.output.is_closed() || self.watching.count.is_some_and(|count| self.told >= count) {
             self.leave(now);
         }
-        if self.stage == Stage::Left && self.output.is_empty() {
+        let time_is_over = self.ends.is_some_and(|ends| now.tick >= ends);
+        if self.stage == Stage::Left && self.output.is_empty() || time_is_over {
             self.stage = Stage::Over;
         }
         Ok(())
@@ -266,10 +277,11 @@ impl Watch {
             let reading = Interest::NONE.and(Interest::READ, !is_full);
             link.settle(reading, token, &mut *self.multiplexer)?;
         }
-        if self.stage >= Stage::Left || is_full && self.link.is_some() {
-            self.wheel.cancel(TIMER);
-        } else {
-            self.wheel.arm(TIMER, self.follower.deadline(&self.watching.plan));
+        let can_hear = self.stage <= Stage::Leaving && (!is_full || self.link.is_none());
+        let deadline = can_hear.then(|| self.follower.deadline(&self.watching.plan));
+        match deadline.into_iter().chain(self.ends).min() {
+            Some(deadline) => self.wheel.arm(TIMER, deadline),
+            None => self.wheel.cancel(TIMER),
         }
         Ok(())
     }
@@ -286,7 +298,7 @@ fn tell(
 ) {
     let host = &watching.target.host;
     match heard {
-        Heard::Event { event, .. } => {
+        Heard::Event(event) => {
             if watching.count.is_none_or(|count| *told < count) {
                 *told += 1;
                 write_event(output.say(), event, via, watching.json);

@@ -71,7 +71,7 @@ pub struct Swarm {
     /// How many are there, and how many of those who have begun have neither got there nor failed to.
     pub(super) there: u32,
     pub(super) unsettled: u32,
-    pub(super) report: Tally,
+    pub(super) tally: Tally,
     /// Why nobody can do what they are to do.
     pub(super) failure: Option<String>,
     pub(super) random: Random,
@@ -135,7 +135,7 @@ impl Swarm {
             phase: Phase::Gather,
             there: 0,
             unsettled: 0,
-            report: Tally::default(),
+            tally: Tally::default(),
             failure: None,
             random: Random::new(seed),
             out: Vec::new(),
@@ -156,7 +156,7 @@ impl Swarm {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        let Tally { reconnects, let_go, interrupted, connected, owed, stayed, fds, resident } = self.report;
+        let Tally { reconnects, let_go, interrupted, connected, owed, stayed, fds, resident } = self.tally;
         Ok(Report {
             plan: self.plan,
             figures: self.figures,
@@ -195,7 +195,7 @@ impl Swarm {
 
     /// Does what is due by now, and decides what is next.
     fn conduct(&mut self, now: Now) -> io::Result<()> {
-        self.report.connected = self.report.connected.max(self.there);
+        self.tally.connected = self.tally.connected.max(self.there);
         match self.phase {
             Phase::Gather => self.gather(now),
             Phase::Stay(until) => {
@@ -262,8 +262,8 @@ impl Swarm {
     }
 
     fn note_the_peak(&mut self) {
-        self.report.fds = sys::open_fds().unwrap_or(0);
-        self.report.resident = sys::resident_bytes().unwrap_or(0);
+        self.tally.fds = sys::open_fds().unwrap_or(0);
+        self.tally.resident = sys::resident_bytes().unwrap_or(0);
     }
 
     /// Whether everybody has heard the newest event, and nothing is being published.
@@ -281,7 +281,7 @@ impl Swarm {
         match self.phase {
             Phase::Leave(_) | Phase::Over => self.phase = Phase::Over,
             _ => {
-                self.report.interrupted = true;
+                self.tally.interrupted = true;
                 self.leave(now);
             }
         }
@@ -291,8 +291,8 @@ impl Swarm {
         if self.gathered.is_none() {
             self.note_the_peak();
         }
-        self.report.stayed = self.gathered.map_or(0, |since| now.tick.since(since));
-        self.report.owed = self.owed();
+        self.tally.stayed = self.gathered.map_or(0, |since| now.tick.since(since));
+        self.tally.owed = self.owed();
         self.phase = Phase::Leave(now.tick + LEAVING);
         for index in 0..self.members.len() {
             self.take_leave(index, now);

@@ -66,7 +66,7 @@ impl Figures {
     /// One client has heard this, at `micros` of the crowd's own clock and `wall` milliseconds since 1970.
     pub fn hear(&mut self, heard: &Heard<'_>, judge: &mut Judge, micros: u64, wall: u64) {
         match heard {
-            Heard::Event { event, .. } => {
+            Heard::Event(event) => {
                 self.events += 1;
                 self.judge_event(event.id, judge);
                 if let Some(latency) = self.latency_of(event, micros, wall) {
@@ -161,7 +161,7 @@ mod tests {
 
     fn event(figures: &mut Figures, judge: &mut Judge, id: &str, data: Data<'_>) {
         let event = Event { id: cursor(id), time: Some("1970-01-01T00:00:01.500Z"), data };
-        figures.hear(&Heard::Event { had: None, event }, judge, 5000, 1503);
+        figures.hear(&Heard::Event(event), judge, 5000, 1503);
     }
 
     #[test]

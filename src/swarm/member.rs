@@ -183,7 +183,7 @@ impl Swarm {
         self.close(index, false);
         let address = self.plan.target.addresses[self.address];
         let member = &mut self.members[index];
-        self.report.reconnects += u64::from(member.links > 0);
+        self.tally.reconnects += u64::from(member.links > 0);
         member.links = member.links.wrapping_add(1);
         let token = token_of(index as u32, member.links);
         loop {
@@ -235,7 +235,7 @@ impl Swarm {
 
     /// Frozen or slow, and now the server has had enough of it.
     fn be_let_go(&mut self, index: usize) {
-        self.report.let_go += 1;
+        self.tally.let_go += 1;
         self.part(index, false);
         self.settle(index);
     }

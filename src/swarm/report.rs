@@ -130,13 +130,12 @@ impl Report {
         if latency.is_empty() {
             return "not measured: no event told when it was published".into();
         }
-        let millis = |micros: u64| micros as f64 / 1000.0;
-        let (p50, p99) = (latency.value_at_quantile(0.5), latency.value_at_quantile(0.99));
-        if self.plan.publish.is_some() {
-            let (p50, p99, max) = (millis(p50), millis(p99), millis(latency.max()));
-            return format!("p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms, from its own publications");
-        }
-        let (p50, p99, max) = (millis(p50), millis(p99), millis(latency.max()));
-        format!("p50 {p50:.0} ms, p99 {p99:.0} ms, max {max:.0} ms, by the time of each event")
+        let (digits, measured) = match self.plan.publish {
+            Some(_) => (2, "from its own publications"),
+            None => (0, "by the time of each event"),
+        };
+        let millis = |micros: u64| format!("{:.digits$} ms", micros as f64 / 1000.0);
+        let [p50, p99] = [0.5, 0.99].map(|quantile| millis(latency.value_at_quantile(quantile)));
+        format!("p50 {p50}, p99 {p99}, max {}, {measured}", millis(latency.max()))
     }
 }
