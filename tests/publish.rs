@@ -1,4 +1,5 @@
 //! `doorbell publish` against a real server.
+#![cfg(feature = "lab")]
 
 mod support;
 

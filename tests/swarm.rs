@@ -1,4 +1,5 @@
 //! `doorbell swarm` against a real server: what it hears, how it behaves, how it is ended.
+#![cfg(feature = "lab")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `doorbell watch` against a real server: by each technique, through cuts, restarts and relays.
+#![cfg(feature = "lab")]
 
 mod support;
 
