@@ -11,12 +11,21 @@ use std::rc::Rc;
 
 /// Bytes that were encoded once and go to many. One pointer, and a count of who still needs them.
 #[derive(Clone, Debug)]
-pub struct Shared(Rc<Vec<u8>>);
+pub struct Shared(Rc<Encoded>);
+
+/// Bytes to be said, and how many of them are payload: the rest is what a protocol puts around it.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    /// All of them.
+    pub bytes: Vec<u8>,
+    /// How many of them a client's program gets to see: the body of an answer, the content of a message.
+    pub payload: usize,
+}
 
 impl Shared {
     /// Shares these bytes from now on.
-    pub fn new(bytes: Vec<u8>) -> Shared {
-        Shared(Rc::new(bytes))
+    pub fn new(encoded: Encoded) -> Shared {
+        Shared(Rc::new(encoded))
     }
 }
 
@@ -24,7 +33,7 @@ impl Deref for Shared {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.0.bytes
     }
 }
 
@@ -34,17 +43,28 @@ impl Deref for Shared {
 pub struct Outgoing {
     /// Bytes for this connection alone.
     pub own: Vec<u8>,
+    /// How many of those are payload.
+    pub payload: usize,
     /// Bytes for many; they go last.
     pub shared: Option<Shared>,
 }
 
 impl Outgoing {
     /// Says nothing, or nothing any more. A buffer that has grown large is given back.
+    #[inline]
     pub fn clear(&mut self) {
         const KEEP: usize = 256 * 1024;
         self.own.clear();
-        self.own.shrink_to(KEEP);
+        if self.own.capacity() > KEEP {
+            self.own.shrink_to(KEEP);
+        }
+        self.payload = 0;
         self.shared = None;
+    }
+
+    /// How many bytes of it are payload, those for many included.
+    pub fn all_payload(&self) -> usize {
+        self.payload + self.shared.as_ref().map_or(0, |shared| shared.0.payload)
     }
 
     /// How many bytes.
@@ -141,10 +161,14 @@ impl Outbox {
     }
 
     /// Queues what was to be said, less its first `sent` bytes, which the kernel took.
+    #[inline]
     pub fn keep(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
-        if outgoing.len() == sent {
-            return;
+        if outgoing.len() > sent {
+            self.queue(outgoing, sent, now);
         }
+    }
+
+    fn queue(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
         let queue = self.0.get_or_insert_with(|| Box::new(Queue { moved: now, ..Queue::default() }));
         let own = &outgoing.own[sent.min(outgoing.own.len())..];
         if !own.is_empty() {
@@ -195,7 +219,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn outgoing(own: &[u8], shared: Option<&[u8]>) -> Outgoing {
-        Outgoing { own: own.to_vec(), shared: shared.map(|bytes| Shared::new(bytes.to_vec())) }
+        let encoded = |bytes: &[u8]| Encoded { bytes: bytes.to_vec(), payload: bytes.len() };
+        Outgoing { own: own.to_vec(), payload: 0, shared: shared.map(|bytes| Shared::new(encoded(bytes))) }
     }
 
     #[test]

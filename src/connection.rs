@@ -67,6 +67,8 @@ struct Leaving {
 pub enum Parting {
     /// It stays.
     Stay,
+    /// Our FIN is out, and the peer's is awaited until then.
+    Linger(Tick),
     /// It is to be closed now, for this reason.
     Close(Why),
 }
@@ -110,6 +112,18 @@ impl Connection {
         match &self.phase {
             Phase::Talking(conversation) => conversation.subscribed(),
             Phase::Leaving(_) => None,
+        }
+    }
+
+    /// What it speaks, if its conversation is steady ([`Conversation::steady`]), its timer is armed, and nothing
+    /// waits to be sent.
+    #[inline]
+    pub fn steady(&self) -> Option<Name> {
+        match &self.phase {
+            Phase::Talking(conversation) if self.outbox.is_empty() && self.armed.is_some() => {
+                conversation.steady()
+            }
+            _ => None,
         }
     }
 
@@ -258,7 +272,7 @@ impl Connection {
         leaving.fin_sent = true;
         let until = now + LINGER;
         leaving.until = if leaving.why == Why::TooSlow { leaving.until.min(until) } else { until };
-        Parting::Stay
+        Parting::Linger(leaving.until)
     }
 }
 

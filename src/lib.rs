@@ -13,6 +13,7 @@
 //! ```text
 //! cli            the words on the command line
 //! client, swarm  beside the server: the other end of each technique, and a crowd of them
+//! exhibit        famous mistakes, each beside its cure; on multiplexer, sys and the ground alone
 //! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
 //! connection     one accepted socket
 //! technique      what the bytes mean          multiplexer   how the loop waits
@@ -20,17 +21,23 @@
 //! tick, wheel, table, buffer                  the ground: no idea of a network
 //! ```
 //!
+//! Around the server, and left out without the feature `lab`, is what shows it: `bench` compares.
+//!
 //! To read it, begin where a lesson would: [`multiplexer`], its three files side by side; then
 //! [`server`], whose five beats are the loop; then `technique/long_poll.rs`, which is what a parked
 //! request costs; then `server/settle.rs`, where everything that must not be forgotten is derived; and
 //! then [`wheel`], for the pleasure of it. docs/MAP.md says where everything else is.
 
+#[cfg(feature = "lab")]
+pub mod bench;
 pub mod buffer;
 pub mod channel;
 pub mod cli;
 #[cfg(feature = "lab")]
 pub mod client;
 pub mod connection;
+#[cfg(feature = "lab")]
+pub mod exhibit;
 pub mod http;
 pub mod multiplexer;
 pub mod page;

@@ -86,6 +86,8 @@ pub struct Wheel {
     slots: Box<[Slot; SLOTS * LEVELS]>,
     nodes: Vec<Node>,
     armed: usize,
+    /// What [`Wheel::next`] answers; the last tick of all if nothing is armed.
+    next: u64,
 }
 
 impl Default for Wheel {
@@ -104,6 +106,7 @@ impl Wheel {
             slots: Box::new([empty; SLOTS * LEVELS]),
             nodes: Vec::new(),
             armed: 0,
+            next: u64::MAX,
         }
     }
 
@@ -143,15 +146,31 @@ impl Wheel {
     }
 
     /// The tick to wake at: the earliest deadline, or a little before it (see the module's text).
+    #[inline]
     pub fn next(&self) -> Option<Tick> {
-        let level = self.occupied.iter().position(|&slots| slots != 0)?;
+        (self.next != u64::MAX).then_some(Tick(self.next))
+    }
+
+    /// The earliest of the first occupied slot of the lowest level that has one.
+    fn find_next(&self) -> u64 {
+        let Some(level) = self.occupied.iter().position(|&slots| slots != 0) else { return u64::MAX };
         let slot = self.occupied[level].trailing_zeros() as usize;
-        Some(Tick(self.slots[level * SLOTS + slot].earliest))
+        self.slots[level * SLOTS + slot].earliest
     }
 
     /// Moves time on to `now` and appends to `due` each key whose deadline has come, disarmed.
     /// Takes every slot that time has reached off its level: what is not due is hung again, lower.
+    ///
+    /// Nothing moves before the time that [`Wheel::next`] names: a wheel that is behind the clock is only
+    /// coarser than it could be, and sorted when that time comes.
+    #[inline]
     pub fn expire(&mut self, now: Tick, due: &mut Vec<u32>) {
+        if self.next <= now.0 {
+            self.move_on(now, due);
+        }
+    }
+
+    fn move_on(&mut self, now: Tick, due: &mut Vec<u32>) {
         let before = self.elapsed;
         self.elapsed = now.0.max(before);
         for level in 0..LEVELS {
@@ -162,6 +181,7 @@ impl Wheel {
                 self.empty_slot(level, slot, due);
             }
         }
+        self.next = self.find_next();
     }
 
     fn empty_slot(&mut self, level: usize, slot: usize, due: &mut Vec<u32>) {
@@ -187,6 +207,7 @@ impl Wheel {
         let slot = &mut self.slots[place];
         let next = std::mem::replace(&mut slot.first, key);
         slot.earliest = slot.earliest.min(deadline);
+        self.next = self.next.min(deadline);
         self.occupied[place / SLOTS] |= 1 << (place % SLOTS);
         if next != NONE {
             self.nodes[next as usize].previous = key;
@@ -220,6 +241,7 @@ impl Wheel {
         if node.next == NONE {
             self.slots[place].earliest = u64::MAX;
             self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
+            self.next = self.find_next();
         }
     }
 }

@@ -216,6 +216,7 @@ fn help_names_every_flag_its_default_and_its_variable() {
         ("--stream-lease", "0"),
         ("--drain-timeout", "10s"),
         ("--log", "off"),
+        ("--narrate", "by LANG"),
         ("--allow-origin", ""),
     ] {
         let variable = format!("[env: DOORBELL_{}=]", flag[2..].replace('-', "_").to_uppercase());
@@ -237,7 +238,7 @@ fn help_names_every_flag_its_default_and_its_variable() {
 /// What the help says of one flag, on one line.
 fn help_of(help: &str, flag: &str) -> String {
     let is_flag = |line: &str| line.trim_start().starts_with("--");
-    let begins = |line: &&str| line.trim_start().split(' ').next() == Some(flag);
+    let begins = |line: &&str| line.trim_start().split([' ', '[']).next() == Some(flag);
     let mut lines = help.lines().skip_while(|line| !begins(line));
     let first = lines.next().unwrap_or_else(|| panic!("{flag} in {help}"));
     let more = lines.take_while(|line| !is_flag(line) && !line.starts_with("Example"));

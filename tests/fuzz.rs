@@ -167,7 +167,7 @@ impl World {
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: party.backlog, from: None };
         let mut after = react(&mut party.talk, &mut turn);
         while let After::Report(_, manner) = after {
-            after = party.talk.answer(&mut turn, &manner, "text/plain", b"figures");
+            after = party.talk.answer(&mut turn, &manner, &Ok(("text/plain", b"figures".to_vec())));
         }
         let said = [&out.own, out.shared.as_deref().unwrap_or(&[])].concat();
         party.note(&said);

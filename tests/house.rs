@@ -66,9 +66,11 @@ fn every_unsafe_block_says_why_it_is_safe() {
 
 /// The floors, from the top: whoever stands on one may call on those that are named, and on the ground.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["server", "multiplexer", "settings", "sys", "client", "swarm", "channel"]),
+    ("cli", &["bench", "client", "exhibit", "server", "swarm", "channel", "multiplexer", "settings", "sys"]),
     ("swarm", &["client", "channel", "random", "multiplexer", "sys"]),
     ("client", &["http", "websocket", "channel", "random", "multiplexer", "sys"]),
+    ("bench", &["multiplexer", "sys", "random"]),
+    ("exhibit", &["multiplexer", "sys"]),
     ("server", &["connection", "technique", "channel", "http", "multiplexer", "sys", "settings"]),
     ("connection.rs", &["technique", "multiplexer", "sys", "settings"]),
     ("technique", &["http", "websocket", "channel", "settings", "page", "random", "rate"]),

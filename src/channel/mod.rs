@@ -308,6 +308,17 @@ impl Channels {
         (cursor, channel.audience())
     }
 
+    /// Whether something was published that was not told yet.
+    #[inline]
+    pub fn is_ringing(&self) -> bool {
+        !self.ringing.is_empty()
+    }
+
+    /// How many subscribers the channels have that ring.
+    pub fn about_to_hear(&self) -> usize {
+        self.ringing.iter().map(|&id| self.get(id).subscribers.len()).sum()
+    }
+
     /// About how many bytes wait for [`Channels::next_ringing`].
     pub fn unheard_bytes(&self) -> usize {
         self.unheard_bytes

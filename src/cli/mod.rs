@@ -1,6 +1,10 @@
 //! The command line: one file for each sub-command.
 
 #[cfg(feature = "lab")]
+mod bench;
+#[cfg(feature = "lab")]
+mod exhibit;
+#[cfg(feature = "lab")]
 mod publish;
 mod serve;
 #[cfg(feature = "lab")]
@@ -32,10 +36,12 @@ struct Cli {
     serve: serve::Flags,
 }
 
+// There is one of it.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve every technique on one port, from one thread.
-    Serve(serve::Flags),
+    Serve(Box<serve::Flags>),
     /// Follow a channel by any technique, and print its events.
     #[cfg(feature = "lab")]
     Watch(watch::Flags),
@@ -45,6 +51,12 @@ enum Command {
     /// Let a crowd of clients loose on a server of this machine, and tell what they heard.
     #[cfg(feature = "lab")]
     Swarm(swarm::Flags),
+    /// Compare: tables and plots that anyone can repeat.
+    #[cfg(feature = "lab")]
+    Bench(bench::Words),
+    /// Show a famous mistake of event loops beside its cure, measured on this machine.
+    #[cfg(feature = "lab")]
+    Exhibit(exhibit::Flags),
 }
 
 /// Runs what the command line asks for and returns the exit status: 0 after a clean end, 2 for words
@@ -54,14 +66,18 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(flags) => serve::run(flags),
+    match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(flags) => serve::run(*flags),
         #[cfg(feature = "lab")]
         Command::Watch(flags) => watch::run(flags),
         #[cfg(feature = "lab")]
         Command::Publish(flags) => publish::run(flags),
         #[cfg(feature = "lab")]
         Command::Swarm(flags) => swarm::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Bench(words) => bench::run(words),
+        #[cfg(feature = "lab")]
+        Command::Exhibit(flags) => exhibit::run(&flags),
     }
 }
 

@@ -3,9 +3,9 @@
 use super::units::{rate, size, span, span_or_zero};
 use super::{USAGE, fail};
 use crate::multiplexer::Mechanism;
-use crate::server::{Exit, Log, Plan, Server, StartError};
+use crate::server::{Exit, Language, Log, Plan, RESERVE, Server, StartError};
 use crate::settings::{AllowOrigin, MIB, Settings};
-use crate::sys::{self, Endpoint, FD_SETSIZE};
+use crate::sys::{self, Endpoint};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use std::io;
@@ -13,10 +13,6 @@ use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-/// fds that are kept back for what is no connection: the listeners, the multiplexer, the signals, the
-/// spare one, those who are told that there is no room, and a reading of /proc.
-const RESERVE: u64 = 64;
 
 /// The flags of `doorbell serve`. Each can come from the environment too, as `DOORBELL_HOLD` and so on.
 #[derive(Args, Debug)]
@@ -31,6 +27,10 @@ pub(super) struct Flags {
     /// How the loop waits for its sockets: the kernel axis
     #[arg(long, env = "DOORBELL_MULTIPLEXER", value_enum, default_value = "epoll")]
     multiplexer: MechanismFlag,
+    /// Tell every system call of the loop on standard error, and why; in this language [default: by LANG]
+    #[arg(long, env = "DOORBELL_NARRATE", value_enum, value_name = "en|ko", num_args = 0..=1,
+          require_equals = true, default_missing_value = "auto", hide_possible_values = true)]
+    narrate: Option<LanguageFlag>,
     /// How long a long poll is parked when it does not say
     #[arg(long, env = "DOORBELL_HOLD", value_name = "TIME", default_value = "30s", value_parser = span_or_zero)]
     hold: Duration,
@@ -104,6 +104,32 @@ enum MechanismFlag {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum LanguageFlag {
+    En,
+    Ko,
+    #[value(hide = true)]
+    Auto,
+}
+
+impl LanguageFlag {
+    fn language(self) -> Language {
+        let is_korean = match self {
+            LanguageFlag::En => false,
+            LanguageFlag::Ko => true,
+            LanguageFlag::Auto => locale().starts_with("ko"),
+        };
+        if is_korean { Language::Korean } else { Language::English }
+    }
+}
+
+/// The language of the user's messages: the first of these that says something counts (locale(7)).
+fn locale() -> String {
+    let names = ["LC_ALL", "LC_MESSAGES", "LANG"];
+    let says = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    names.into_iter().find_map(says).unwrap_or_default()
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFlag {
     Off,
     Connections,
@@ -112,10 +138,20 @@ enum LogFlag {
 
 /// Serves, and returns the exit status.
 pub(super) fn run(flags: Flags) -> ExitCode {
+    let narrated = flags.narrate.is_some();
     let plan = match flags.into_plan() {
         Ok(plan) => plan,
         Err((status, what)) => return fail(status, &what),
     };
+    if narrated {
+        sys::narrate();
+    }
+    let exit = serve(plan);
+    sys::fall_silent();
+    exit
+}
+
+fn serve(plan: Plan) -> ExitCode {
     let server = match Server::start(plan) {
         Ok(server) => server,
         Err(error) => return fail(1, &explain(&error)),
@@ -155,7 +191,7 @@ impl Flags {
             MechanismFlag::Poll => Mechanism::Poll,
             MechanismFlag::Select => Mechanism::Select,
         };
-        let max_connections = room(limit, mechanism, self.max_connections).map_err(|what| (USAGE, what))?;
+        let max_connections = room(limit, self.max_connections).map_err(|what| (USAGE, what))?;
         if self.allow_origin.len() > 255 {
             return Err((
                 USAGE,
@@ -196,26 +232,23 @@ impl Flags {
                 LogFlag::Connections => Log::Connections,
                 LogFlag::Requests => Log::Requests,
             },
+            language: self.narrate.map_or(Language::default(), LanguageFlag::language),
             settings,
         })
     }
 }
 
 /// How many connections there may be: what is asked for, if the limit on open files bears it.
-fn room(limit: u64, mechanism: Mechanism, asked: Option<u64>) -> Result<u64, String> {
-    let reserve = RESERVE.min(limit / 4);
+fn room(limit: u64, asked: Option<u64>) -> Result<u64, String> {
+    let reserve = (RESERVE as u64).min(limit / 4);
     let room = (limit - reserve).max(1);
-    let most = match mechanism {
-        Mechanism::Select => room.min(FD_SETSIZE as u64 - RESERVE),
-        Mechanism::Epoll | Mechanism::Poll => room,
-    };
     match asked {
         Some(asked) if asked > room => Err(format!(
             "--max-connections {asked} is more than the limit on open files bears: ask for {room} at most, or raise it with ulimit -n {}",
-            asked + RESERVE
+            asked + RESERVE as u64
         )),
-        Some(asked) => Ok(asked.min(most)),
-        None => Ok(most),
+        Some(asked) => Ok(asked),
+        None => Ok(room),
     }
 }
 

@@ -66,7 +66,7 @@ impl Link {
         }
         let sent = if self.outbox.is_empty() { sys::write(&self.fd, out) } else { Ok(0) };
         if let Some(sent) = sent.map_or_else(|error| would_block(&error).then_some(0), Some) {
-            let mut outgoing = Outgoing { own: std::mem::take(out), shared: None };
+            let mut outgoing = Outgoing { own: std::mem::take(out), ..Outgoing::default() };
             self.outbox.keep(&mut outgoing, sent, now);
             *out = outgoing.own;
         }

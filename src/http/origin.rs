@@ -5,6 +5,7 @@
 
 use super::Request;
 use crate::settings::AllowOrigin;
+use std::net::Ipv4Addr;
 
 /// What an origin may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,9 +84,29 @@ pub fn is_this_machine(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1" || name == "[::1]"
 }
 
+/// Whether `Host` is a name by which only this machine itself is meant.
+pub fn is_local(host: &str) -> bool {
+    let (name, _) = split_port(host);
+    is_this_machine(name) || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_of_the_loopback_interface_are_local() {
+        for host in
+            ["localhost", "localhost:8080", "LocalHost", "127.0.0.1:1", "127.9.9.9", "[::1]", "[::1]:80"]
+        {
+            assert!(is_local(host), "{host}");
+        }
+        for host in
+            ["", "example.org", "localhost.example.org", "10.0.0.1", "127.0.0.1.example.org", "[::2]:80"]
+        {
+            assert!(!is_local(host), "{host}");
+        }
+    }
 
     #[test]
     fn same_origin_compares_host_and_port() {

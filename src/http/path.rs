@@ -32,7 +32,9 @@ paths! {
     Echo = "/echo",
     Event = "/event",
     Healthz = "/healthz",
+    Kernel = "/kernel",
     Metrics = "/metrics",
+    Multiplexer = "/kernel/multiplexer",
     News = "/news",
     Poll = "/poll",
     SendMessage = "/send-message",
@@ -45,7 +47,7 @@ impl Path {
     /// Which methods it knows (RFC 9110 §10.2.1).
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Path::Event => "OPTIONS, POST",
+            Path::Event | Path::Multiplexer => "OPTIONS, POST",
             Path::SendMessage => "OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }

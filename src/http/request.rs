@@ -66,8 +66,17 @@ pub struct Request<'b> {
     pub websocket_version: Option<&'b str>,
     /// The first offer of permessage-deflate that can be accepted (RFC 7692 §5).
     pub deflate: Option<Agreement>,
+    /// Somebody passed it on (RFC 7239, RFC 9110 §7.6.3): `Forwarded`, `X-Forwarded-…` or `Via` is there.
+    pub forwarded: bool,
     /// A preflight asks for this method (Fetch, CORS protocol).
     pub preflight_method: Option<&'b str>,
+}
+
+/// `X-Forwarded-For`, `-Host`, `-Proto` and whatever else proxies add.
+const X_FORWARDED: &str = "X-Forwarded-";
+
+fn is_x_forwarded(name: &str) -> bool {
+    name.get(..X_FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(X_FORWARDED))
 }
 
 impl<'b> Request<'b> {
@@ -135,6 +144,7 @@ impl<'b> Request<'b> {
             websocket_key: None,
             websocket_version: None,
             deflate: None,
+            forwarded: false,
             preflight_method: None,
         })
     }
@@ -148,6 +158,7 @@ impl<'b> Request<'b> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         // By length first: most fields of a request are none of these.
         match name.len() {
+            3 if is("Via") => self.forwarded = true,
             4 if is("Host") => {
                 let host = text(field)?;
                 once(&mut framing.host, host, "Host")?;
@@ -158,6 +169,7 @@ impl<'b> Request<'b> {
             6 if is("Cookie") => self.cookie = self.cookie.or(text(field).ok()),
             6 if is("Expect") => self.take_expect(text(field)?)?,
             7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(field)?, "websocket"),
+            9 if is("Forwarded") => self.forwarded = true,
             10 if is("Connection") => self.take_connection(text(field)?),
             12 if is("Content-Type") => once(&mut self.content_type, text(field)?, "Content-Type")?,
             13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(field)?, "Last-Event-ID")?,
@@ -173,6 +185,7 @@ impl<'b> Request<'b> {
                 self.deflate = self.deflate.or(deflate::accept(text(field)?))
             }
             29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(field)?),
+            length if length > X_FORWARDED.len() && is_x_forwarded(name) => self.forwarded = true,
             _ => {}
         }
         Ok(())

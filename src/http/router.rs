@@ -1,6 +1,6 @@
 //! From a head to what is wanted: the paths, their methods and their parameters.
 
-use super::origin::Cors;
+use super::origin::{Cors, is_local};
 use super::path::Path;
 use super::problem::{Problem, Status};
 use super::query::parameter;
@@ -39,13 +39,22 @@ pub enum Route {
     Health,
     /// Something that only the server itself can tell.
     Report(Report),
+    /// `POST /kernel/multiplexer`: wait for everything in another way; the body says how.
+    Multiplexer,
 }
 
-/// What only the server itself can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What only the server itself can tell, or do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// `GET /metrics`.
     Metrics,
+    /// `GET /kernel`: at most so many fds are listed.
+    Kernel {
+        /// `?limit=`.
+        limit: usize,
+    },
+    /// Wait for everything by the mechanism of this name from now on.
+    Multiplexer(Box<str>),
 }
 
 /// Which channel, and from where on.
@@ -124,6 +133,12 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
         }
         Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
+        Path::Kernel => Ok(glimpse(Route::Report(Report::Kernel { limit: limit(query)? }), JSON)),
+        Path::Multiplexer => {
+            own_pages_only(manner)?;
+            check_local(request)?;
+            Ok(Route::Multiplexer)
+        }
         Path::Page if request.path == "/" && request.upgrade_websocket && request.is_1_1 => {
             Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?))
         }
@@ -141,7 +156,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
 fn check_method(method: Method, path: Path) -> Result<(), Problem> {
     let allowed = match (path, method) {
         (Path::Other, _) | (_, Method::Options) => true,
-        (Path::Event, method) => method == Method::Post,
+        (Path::Event | Path::Multiplexer, method) => method == Method::Post,
         (Path::SendMessage, _) => false,
         (_, method) => matches!(method, Method::Get | Method::Head),
     };
@@ -153,11 +168,12 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
             "GET is a safe method and publishes nothing (RFC 9110 §9.2.1); POST the message to /event instead."
         }
         Path::Event => "Publish with POST; to read, GET /news, /poll, /connect, /stream or /ws.",
+        Path::Multiplexer => "Choose the mechanism with POST; to see which it is, GET /kernel.",
         _ => "This path is for reading, with GET; publish with POST /event.",
     };
     let problem = Problem::new(Status::MethodNotAllowed, detail);
     Err(match path {
-        Path::Event => problem.with(&[("Allow", "OPTIONS, POST")]),
+        Path::Event | Path::Multiplexer => problem.with(&[("Allow", "OPTIONS, POST")]),
         Path::SendMessage => problem.with(&[("Allow", "OPTIONS")]),
         _ => problem.with(&[("Allow", "GET, HEAD, OPTIONS")]),
     })
@@ -215,6 +231,29 @@ fn padding(query: &str) -> Result<usize, Problem> {
     };
     let count = text.parse().ok().filter(|&count| count <= MOST);
     count.ok_or_else(|| Problem::bad("padding is a number of bytes from 0 to 65536."))
+}
+
+/// `?limit=`: how many fds are listed.
+fn limit(query: &str) -> Result<usize, Problem> {
+    const USUALLY: usize = 100;
+    let Some(text) = parameter(query, "limit")? else {
+        return Ok(USUALLY);
+    };
+    text.parse().map_err(|_| Problem::bad("limit is a number of fds, such as 100."))
+}
+
+/// What changes the server itself is for this machine only: the request names it so, and nobody passed it on.
+fn check_local(request: &Request<'_>) -> Result<(), Problem> {
+    if request.host.is_some_and(is_local) && !request.forwarded {
+        return Ok(());
+    }
+    Err(this_machine_only())
+}
+
+/// The refusal of whoever is elsewhere.
+pub fn this_machine_only() -> Problem {
+    let detail = "This is for the machine itself: POST it from there to localhost, and not through a proxy.";
+    Problem::new(Status::Forbidden, detail)
 }
 
 /// `?client=`, where it counts, wins over the cookie `doorbell`.

@@ -16,7 +16,7 @@ mod epoll;
 mod poll;
 mod select;
 
-pub use epoll::{BATCH, Epoll};
+pub use epoll::{BATCH, Epoll, parse_watch};
 pub use poll::Poll;
 pub use select::Select;
 
@@ -36,6 +36,11 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Mechanism> {
+        Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
+    }
+
     /// All three.
     pub const ALL: [Mechanism; 3] = [Mechanism::Epoll, Mechanism::Poll, Mechanism::Select];
 
@@ -126,9 +131,32 @@ pub trait Multiplexer {
         let _ = self.remove(fd);
     }
 
+    /// The fd in which the kernel keeps the list of what is watched, if it keeps one: it can be asked about in
+    /// `/proc/self/fdinfo`.
+    fn kernel_list(&self) -> Option<&Fd> {
+        None
+    }
+
+    /// What will be asked about this fd at the next wait, where that is handed over each time: the token, and
+    /// the events in this mechanism's own bits.
+    fn handed_over(&self, _fd: i32) -> Option<(Token, u32)> {
+        None
+    }
+
+    /// An interest in this mechanism's own bits.
+    fn events(&self, interest: Interest) -> u32;
+
+    /// Those bits by the names that they have in C.
+    fn names(&self, events: u32) -> Vec<&'static str>;
+
     /// Sleeps until something is ready or `timeout` milliseconds are over (`None`: as long as it
     /// takes), and replaces what is in `ready` by what is.
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()>;
+}
+
+/// The names of the bits that are set.
+fn names_of(events: u32, names: &[(u32, &'static str)]) -> Vec<&'static str> {
+    names.iter().filter(|(bit, _)| events & bit != 0).map(|&(_, name)| name).collect()
 }
 
 /// A timeout as poll(2) and epoll_wait(2) take it: an `int` of milliseconds, −1 for ever. One that

@@ -1,7 +1,7 @@
 //! poll(2): we keep the list, and hand all of it to the kernel each time. A wait costs what is
 //! watched, however few are ready: the kernel reads each line, and then we do.
 
-use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, names_of, unless_interrupted};
 use crate::sys::{self, Fd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd};
 use std::io;
 
@@ -60,6 +60,20 @@ impl Multiplexer for Poll {
             self.places[moved.fd() as usize] = place;
         }
         Ok(())
+    }
+
+    fn handed_over(&self, fd: i32) -> Option<(Token, u32)> {
+        let place = self.places.get(fd as usize).copied().filter(|&place| place != NOWHERE)?;
+        Some((self.tokens[place], self.lines[place].events() as u32))
+    }
+
+    fn events(&self, interest: Interest) -> u32 {
+        bits(interest) as u32
+    }
+
+    fn names(&self, events: u32) -> Vec<&'static str> {
+        let names = [(POLLIN as u32, "POLLIN"), (POLLOUT as u32, "POLLOUT"), (POLLRDHUP as u32, "POLLRDHUP")];
+        names_of(events, &names)
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! select(2): we keep bitmaps, and hand copies of them to the kernel each time, because it answers
 //! by overwriting them. A wait costs the highest fd number, and there is no bit for fd 1,024.
 
-use super::{Interest, Mechanism, Multiplexer, Ready, Token, unless_interrupted};
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, names_of, unless_interrupted};
 use crate::sys::{self, FD_SETSIZE, Fd, FdSet};
 use std::io;
 
@@ -13,6 +13,10 @@ pub struct Select {
     /// One more than the highest fd watched: how far the kernel must look.
     nfds: i32,
 }
+
+/// Which of the two sets an fd is in, as bits: select(2) itself has no names for it but those of its arguments.
+const READ_FDS: u32 = 1;
+const WRITE_FDS: u32 = 2;
 
 impl Default for Select {
     fn default() -> Select {
@@ -67,6 +71,21 @@ impl Multiplexer for Select {
             self.nfds -= 1;
         }
         Ok(())
+    }
+
+    fn handed_over(&self, fd: i32) -> Option<(Token, u32)> {
+        let token = (*self.tokens.get(fd as usize)?)?;
+        let bit = |set: &FdSet, bit| if set.contains(fd) { bit } else { 0 };
+        Some((token, bit(&self.readable, READ_FDS) | bit(&self.writable, WRITE_FDS)))
+    }
+
+    fn events(&self, interest: Interest) -> u32 {
+        let bit = |wanted, bit| if interest.has(wanted) { bit } else { 0 };
+        bit(Interest::READ, READ_FDS) | bit(Interest::WRITE, WRITE_FDS)
+    }
+
+    fn names(&self, events: u32) -> Vec<&'static str> {
+        names_of(events, &[(READ_FDS, "readfds"), (WRITE_FDS, "writefds")])
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {

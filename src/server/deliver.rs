@@ -1,6 +1,7 @@
 //! Who waits for news is told, and who paused goes on.
 
 use super::Server;
+use super::narration::Cause;
 use crate::technique::{Conversation, News, Round};
 use crate::tick::Now;
 
@@ -16,7 +17,9 @@ impl Server {
             let mut position = 0;
             while let Some(&slot) = self.hub.channels.get(channel).subscribers().get(position) {
                 if let Some(id) = self.table.id_at(slot) {
-                    self.converse(id, now, |talk, turn| talk.on_news(News::Events(&mut round), turn));
+                    self.converse(id, Cause::Events, now, |talk, turn| {
+                        talk.on_news(News::Events(&mut round), turn)
+                    });
                 }
                 // Who has left its seat, as an answered long poll does, left it to the last in the
                 // row: that one is next. Who has come back since sits at the end, up to date.
@@ -42,7 +45,7 @@ impl Server {
         for id in list.drain(..) {
             if let Some(connection) = self.table.get_mut(id) {
                 connection.noted = false;
-                self.converse(id, now, Conversation::resume);
+                self.converse(id, Cause::GoesOn, now, Conversation::resume);
             }
         }
         list.append(&mut self.unfinished);

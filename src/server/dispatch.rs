@@ -1,6 +1,9 @@
 //! Who is ready, and whose time has come.
 
-use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, REST_TIMER, Server, Source, timer_of};
+use super::ledger::{LOOP, account_of};
+use super::narration::Cause;
+use super::settle::Before;
+use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
 use crate::sys;
@@ -12,17 +15,22 @@ use std::io;
 impl Server {
     /// Deals with one fd that is ready.
     pub(super) fn dispatch(&mut self, ready: Ready, now: Now) {
+        sys::charge_to(LOOP);
         match Source::of(ready.token) {
             Source::Signals => self.on_signal(now),
             Source::Listener(index) => drop(self.accept(index, now)),
-            Source::Connection(id) if self.table.get(id).is_none() => self.meters.stale += 1,
             Source::Connection(id) => {
+                let Some(before) = self.table.get(id).map(Connection::name) else {
+                    self.meters.stale += 1;
+                    return;
+                };
                 if ready.writable {
                     self.on_writable(id, now);
                 }
                 if ready.readable {
                     self.on_readable(id, ready.hung_up, now);
                 }
+                self.ledger.woke(self.table.get(id).map_or(before, Connection::name));
                 self.deliver_early(now);
             }
         }
@@ -30,6 +38,7 @@ impl Server {
 
     fn on_signal(&mut self, now: Now) {
         if let Ok(signal) = sys::next_signal(&self.signals) {
+            self.tell_signal(signal.name());
             self.begin_drain(signal, now);
         }
     }
@@ -39,6 +48,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        sys::charge_to(account_of(connection.name()));
         let appetite = connection.appetite(&self.hub.settings).min(self.buffer.len());
         if appetite == 0 {
             // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
@@ -53,9 +63,13 @@ impl Server {
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         match connection.fill(&mut buffer[..appetite]) {
-            Ok(0) => self.on_eof(id, now),
+            Ok(0) => {
+                self.tell_end();
+                self.on_eof(id, now);
+            }
             Ok(count) => {
-                self.converse(id, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
+                self.ledger.given = count;
+                self.converse(id, Cause::Heard, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
             }
             Err(error) if is_no_error(&error) => {}
             Err(error) => self.close(id, failure(&error), now),
@@ -67,7 +81,7 @@ impl Server {
         let leaving = self.table.get(id).and_then(Connection::why_leaving);
         match leaving {
             Some(why) => self.close(id, why, now),
-            None => self.converse(id, now, |talk, _| talk.on_eof()),
+            None => self.converse(id, Cause::None, now, |talk, _| talk.on_eof()),
         }
     }
 
@@ -75,24 +89,35 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        sys::charge_to(account_of(connection.name()));
         if let Err(error) = connection.flush(now.tick) {
             return self.close(id, failure(&error), now);
         }
         if connection.backlog() == 0 {
-            self.converse(id, now, Conversation::on_room);
+            self.converse(id, Cause::GoesOn, now, Conversation::on_room);
         } else {
             self.settle(id, After::Wait, now);
         }
     }
 
     /// Tells everybody whose deadline has come.
+    #[inline]
     pub(super) fn expire(&mut self, now: Now) {
+        self.wheel.expire(now.tick, &mut self.due);
+        if !self.due.is_empty() {
+            self.tell_the_due(now);
+        }
+    }
+
+    fn tell_the_due(&mut self, now: Now) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(now.tick, &mut due);
         for timer in due.drain(..) {
+            sys::charge_to(LOOP);
             match timer {
                 REST_TIMER => self.end_rest(),
                 DRAIN_TIMER => self.go_on_draining(now),
+                // That somebody waits for a look is known; it is time for it now.
+                MIRROR_TIMER => {}
                 _ => {
                     if let Some(id) = self.table.id_at(timer - FIRST_CONNECTION_TIMER) {
                         self.on_timer(id, now);
@@ -112,17 +137,21 @@ impl Server {
             // It has moved on since the timer was armed. Only now the wheel is told.
             return self.wheel.arm(timer_of(id), deadline.at);
         }
-        self.meters.lateness.observe(now.tick.since(deadline.at) as f64 / 1000.0);
+        self.meters.lateness.observe(now.tick.since(deadline.at) * 1_000_000);
         connection.armed = None;
+        sys::charge_to(account_of(connection.name()));
+        self.ledger.woke(connection.name());
         let settings = &self.hub.settings;
         match (deadline.kind, connection.why_leaving()) {
             (Due::Stall, why) if connection.is_stalled(settings, now.tick) => {
                 self.close(id, why.unwrap_or(Why::Stalled), now);
             }
-            (Due::Stall, None) if connection.backlog() == 0 => self.converse(id, now, Conversation::on_room),
+            (Due::Stall, None) if connection.backlog() == 0 => {
+                self.converse(id, Cause::GoesOn, now, Conversation::on_room);
+            }
             (Due::Stall, _) => self.settle(id, After::Wait, now),
             (_, Some(why)) => self.close(id, why, now),
-            (_, None) => self.converse(id, now, Conversation::on_deadline),
+            (due, None) => self.converse(id, Cause::Due(due), now, Conversation::on_deadline),
         }
     }
 
@@ -130,19 +159,31 @@ impl Server {
     pub(super) fn converse(
         &mut self,
         id: Id,
+        cause: Cause,
         now: Now,
         react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
     ) {
-        self.react(id, now, react);
+        self.react(id, cause, now, react);
         while let Some(other) = self.replaced.pop() {
-            self.react(other, now, |talk, turn| talk.on_news(News::Replaced, turn));
+            self.react(other, Cause::Replaced, now, |talk, turn| talk.on_news(News::Replaced, turn));
         }
     }
 
     #[inline]
-    fn react(&mut self, id: Id, now: Now, react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After) {
+    fn react(
+        &mut self,
+        id: Id,
+        cause: Cause,
+        now: Now,
+        react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
+    ) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        let before = connection.seat();
+        self.story.cause = cause;
+        // Who goes on with its history may have to go on again, and who was due must be given another time.
+        let may_be_steady = matches!(cause, Cause::Heard | Cause::Events);
+        let steady = if may_be_steady { connection.steady() } else { None };
+        let before = Before { seat: connection.seat(), steady };
+        sys::charge_to(account_of(connection.name()));
         let backlog = connection.backlog();
         let from = connection.peer.ip();
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };

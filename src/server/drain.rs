@@ -6,6 +6,7 @@
 //! ten thousand at once is a storm. Who has not left when the time is over is cut off. A second signal
 //! cuts everybody off.
 
+use super::narration::Cause;
 use super::{DRAIN_TIMER, Server};
 use crate::sys::{self, Signal};
 use crate::table::Id;
@@ -90,7 +91,7 @@ impl Server {
         if is_idle(self) {
             self.on_readable(id, false, now);
         }
-        self.converse(id, now, |talk, turn| talk.on_news(News::Draining, turn));
+        self.converse(id, Cause::Farewell, now, |talk, turn| talk.on_news(News::Draining, turn));
     }
 
     fn cut_off(&mut self, now: Now) {

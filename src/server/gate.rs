@@ -5,13 +5,15 @@
 //! in the backlog is told 503, with the one fd that is held back for that; and the rest ends as soon
 //! as a connection closes, or after a tenth of a second.
 
+use super::ledger::{LOOP, account_of};
+use super::narration::Cause;
 use super::{Plan, REST_TIMER, Server, StartError, listener_token};
 use crate::connection::{Connection, Peer};
 use crate::http::problem::{Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Multiplexer, Token};
-use crate::sys::{self, Endpoint, Fd, Listening, Scarcity};
+use crate::sys::{self, Call, Endpoint, Fd, Listening, Scarcity};
 use crate::table::Id;
-use crate::technique::{After, Conversation, Turn};
+use crate::technique::{After, Conversation, Name, Turn};
 use crate::tick::{Now, Tick};
 use std::collections::HashMap;
 use std::io;
@@ -28,10 +30,15 @@ const LEAVING_AT_MOST: usize = 32;
 /// What a client that is turned away may do (RFC 9110 §10.2.3).
 const RETRY: &[(&str, &str)] = &[("Retry-After", "1")];
 
+/// fds that are kept back for what is no connection: the listeners, the multiplexer, the signals, the spare one,
+/// those who are told that there is no room, and a reading of /proc.
+pub const RESERVE: usize = 64;
+
 /// The listeners and the limits.
 #[derive(Debug)]
 pub(super) struct Gate {
     listeners: Vec<Listening>,
+    /// How many there may be, whatever the mechanism.
     max_connections: usize,
     max_per_ip: Option<usize>,
     per_ip: HashMap<IpAddr, usize>,
@@ -71,6 +78,29 @@ impl Gate {
 
     pub(super) fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.listeners.iter().map(|listening| &listening.endpoint)
+    }
+
+    /// The listeners, each with its token and what is asked about it.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&Fd, Token, Interest)> {
+        let interest = if self.resting { Interest::NONE } else { Interest::READ };
+        let listeners = self.listeners.iter().enumerate();
+        listeners.map(move |(index, listening)| (&listening.fd, listener_token(index), interest))
+    }
+
+    /// The fd that is held back, if there is one.
+    pub(super) fn spare(&self) -> Option<i32> {
+        self.spare.as_ref().map(Fd::number)
+    }
+
+    /// From now on the multiplexer is one of this kind.
+    pub(super) fn suit(&mut self, mechanism: Mechanism) {
+        self.ceiling = mechanism.fd_ceiling();
+    }
+
+    /// How many connections there may be: below its ceiling select must leave room for what is none.
+    fn room(&self) -> usize {
+        let ceiling = self.ceiling.map_or(usize::MAX, |ceiling| ceiling as usize - RESERVE);
+        self.max_connections.min(ceiling)
     }
 
     /// A connection has gone.
@@ -121,11 +151,20 @@ impl Server {
     pub(super) fn accept(&mut self, index: usize, now: Now) -> bool {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(listening) = self.gate.listeners.get(index) else { return false };
+            sys::charge_to(LOOP);
             match sys::accept4(&listening.fd) {
-                Ok((fd, address)) => self.admit(fd, Peer::new(address), now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Ok((fd, address)) => {
+                    let peer = Peer::new(address);
+                    self.tell_door(Some((fd.number(), &peer)), false);
+                    self.admit(fd, peer, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.tell_door(None, false);
+                    return false;
+                }
                 Err(error) => {
                     if let Some(scarcity) = sys::scarcity(&error) {
+                        self.tell_door(None, true);
                         self.run_out(index, scarcity, now);
                         return false;
                     }
@@ -138,6 +177,8 @@ impl Server {
 
     fn admit(&mut self, fd: Fd, peer: Peer, now: Now) {
         self.meters.accepted += 1;
+        sys::charge_to(account_of(Name::Http));
+        sys::recharge(Call::Accept4, LOOP, account_of(Name::Http));
         if self.gate.ceiling.is_some_and(|ceiling| fd.number() >= ceiling) {
             let why = "select(2) can watch no fd from 1024 (FD_SETSIZE) on";
             self.complain(&format!("{why}: refused {peer} with 503"), now);
@@ -153,6 +194,7 @@ impl Server {
             let connection = self.table.remove(id).expect("OK because it was inserted above");
             return self.turn_away(&connection.fd, peer, &full(), now);
         }
+        self.ledger.came(Name::Http, now.tick);
         match refusal {
             None => {
                 self.gate.came(peer);
@@ -160,7 +202,7 @@ impl Server {
             }
             Some(problem) => {
                 self.gate.refused += 1;
-                self.converse(id, now, |talk, turn| talk.refuse(turn, &problem));
+                self.converse(id, Cause::Refused, now, |talk, turn| talk.refuse(turn, &problem));
             }
         }
     }
@@ -168,7 +210,7 @@ impl Server {
     /// Why there is no place for this peer, if there is none.
     fn refusal(&mut self, peer: Peer, now: Now) -> Option<Problem> {
         // Those who were refused are leaving, and take up no place.
-        if self.table.len() - self.gate.refused >= self.gate.max_connections {
+        if self.table.len() - self.gate.refused >= self.gate.room() {
             self.complain(&self.why_full(), now);
             return Some(full());
         }
@@ -181,7 +223,11 @@ impl Server {
 
     fn watch(&mut self, id: Id) -> io::Result<()> {
         let connection = self.table.get(id).expect("OK because it was just inserted");
-        self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)
+        self.multiplexer.add(&connection.fd, Token(id.to_bits()), connection.interest)?;
+        let number = connection.fd.number();
+        self.mirror.changed(number);
+        self.tell_watch(number);
+        Ok(())
     }
 
     /// Refuses somebody for whom there is no place in the table. What has come from it is read, or
@@ -190,14 +236,16 @@ impl Server {
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: peer.ip() };
         let _ = Conversation::new(now.tick).refuse(&mut turn, problem);
         let _ = sys::write(fd, &self.out.own);
+        self.tell_refusal();
         let _ = sys::shutdown_write(fd);
         let _ = sys::read(fd, &mut self.buffer);
         self.out.clear();
-        self.log_requests(peer);
+        let answered = self.hub.tally.take_journal();
+        self.log_requests(peer, &answered);
     }
 
     fn why_full(&self) -> String {
-        let count = self.gate.max_connections;
+        let count = self.gate.room();
         let why = match self.multiplexer.mechanism() {
             Mechanism::Select => {
                 "; select(2) can watch no fd from 1024 (FD_SETSIZE) on, so it never allows many more"
@@ -246,6 +294,7 @@ impl Server {
         for (index, listening) in self.gate.listeners.iter().enumerate() {
             // OK to ignore because these fds are open and were added: there is nothing to fail.
             let _ = self.multiplexer.modify(&listening.fd, listener_token(index), interest);
+            self.mirror.changed(listening.fd.number());
         }
     }
 
@@ -256,6 +305,7 @@ impl Server {
         }
         for listening in self.gate.listeners.drain(..) {
             self.multiplexer.forget(&listening.fd);
+            self.mirror.changed(listening.fd.number());
             if let Endpoint::Unix(path) = &listening.endpoint {
                 sys::remove_socket_file(path);
             }

@@ -2,23 +2,36 @@
 
 use std::fmt::Write;
 
-/// Upper bounds of the buckets, in seconds.
-const BOUNDS: [f64; 10] = [0.00001, 0.0001, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+/// Upper bounds of the buckets: nanoseconds, and how Prometheus reads them, in seconds.
+const BOUNDS: [(u64, &str); 10] = [
+    (10_000, "0.00001"),
+    (100_000, "0.0001"),
+    (1_000_000, "0.001"),
+    (2_000_000, "0.002"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+];
 
-/// Counts of seconds, by bucket.
+/// Counts of times, by bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Histogram {
     buckets: [u64; BOUNDS.len()],
     count: u64,
-    sum: f64,
+    /// In nanoseconds.
+    sum: u64,
 }
 
 impl Histogram {
-    /// Counts one value, in seconds.
-    pub(super) fn observe(&mut self, seconds: f64) {
+    /// Counts one value, in nanoseconds.
+    #[inline]
+    pub(super) fn observe(&mut self, nanos: u64) {
         self.count += 1;
-        self.sum += seconds;
-        if let Some(bucket) = BOUNDS.iter().position(|&bound| seconds <= bound) {
+        self.sum += nanos;
+        if let Some(bucket) = BOUNDS.iter().position(|&(bound, _)| nanos <= bound) {
             self.buckets[bucket] += 1;
         }
     }
@@ -26,12 +39,12 @@ impl Histogram {
     /// Appends its lines: a count for each bound, of all that is not above it.
     pub(super) fn write(&self, out: &mut String, name: &str) {
         let mut so_far = 0;
-        for (bound, count) in BOUNDS.iter().zip(self.buckets) {
+        for ((_, bound), count) in BOUNDS.iter().zip(self.buckets) {
             so_far += count;
             let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {so_far}");
         }
         let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {}", self.count);
-        let _ = writeln!(out, "{name}_sum {}\n{name}_count {}", self.sum, self.count);
+        let _ = writeln!(out, "{name}_sum {}\n{name}_count {}", self.sum as f64 / 1e9, self.count);
     }
 }
 
@@ -42,7 +55,9 @@ mod tests {
     #[test]
     fn buckets_count_everything_below_them() {
         let mut histogram = Histogram::default();
-        [0.001, 0.0015, 0.3, 7.0].into_iter().for_each(|value| histogram.observe(value));
+        [1_000_000, 1_500_000, 300_000_000, 7_000_000_000]
+            .into_iter()
+            .for_each(|value| histogram.observe(value));
         let mut out = String::new();
         histogram.write(&mut out, "x");
         for line in [
@@ -51,6 +66,7 @@ mod tests {
             "x_bucket{le=\"0.1\"} 2",
             "x_bucket{le=\"1\"} 3",
             "x_bucket{le=\"+Inf\"} 4",
+            "x_sum 7.3025",
             "x_count 4",
         ] {
             assert!(out.lines().any(|got| got == line), "{line} in {out}");

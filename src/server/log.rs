@@ -2,9 +2,11 @@
 
 use super::Server;
 use crate::connection::{Connection, Peer};
+use crate::http::{Path, Status};
 use crate::sys;
-use crate::technique::Why;
-use crate::tick::Tick;
+use crate::table::Id;
+use crate::technique::{Seat, Why};
+use crate::tick::{Now, Tick};
 use std::io;
 
 /// What is said of each connection. (What an operator must know is always said.)
@@ -40,12 +42,32 @@ impl Log {
 }
 
 impl Server {
-    /// A line for each request of this peer that was answered in the reaction just over.
-    pub(super) fn log_requests(&mut self, peer: Peer) {
+    /// Tells of the reaction just over, if anybody wants to know: which requests it answered and, where calls
+    /// are told, why it said its `said` bytes.
+    #[inline]
+    pub(super) fn report_reaction(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
+        if self.log == Log::Requests || sys::is_narrating() {
+            self.tell_of(id, before, said, now);
+        }
+    }
+
+    #[cold]
+    fn tell_of(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
+        let answered = self.hub.tally.take_journal();
+        if sys::is_narrating() {
+            self.tell_reaction(id, before, said, &answered, now);
+        }
+        if let Some(peer) = self.table.get(id).map(|connection| connection.peer) {
+            self.log_requests(peer, &answered);
+        }
+    }
+
+    /// A line for each request of this peer that was answered.
+    pub(super) fn log_requests(&mut self, peer: Peer, answered: &[(Path, Status)]) {
         if self.log != Log::Requests {
             return;
         }
-        for (path, status) in self.hub.tally.take_journal() {
+        for (path, status) in answered {
             let (path, status) = (path.label(), status.code());
             sys::stderr_line(&format!("request peer={peer} path={path} status={status}"));
         }

@@ -1,24 +1,18 @@
 //! `GET /metrics`: the counts, in Prometheus' text format.
 
 use super::Server;
-use crate::http::router::Report;
 use crate::sys;
 use crate::technique::Name;
+use crate::tick::Now;
 use std::fmt::{Display, Write};
 
 impl Server {
-    /// An answer that only the server itself can give: its media type and its bytes.
-    pub(super) fn report(&self, report: Report) -> (&'static str, Vec<u8>) {
-        match report {
-            Report::Metrics => ("text/plain; version=0.0.4; charset=utf-8", self.metrics().into_bytes()),
-        }
-    }
-
-    fn metrics(&self) -> String {
+    pub(super) fn metrics(&self, now: Now) -> String {
         let mut page = Page::default();
         self.write_process(&mut page);
         self.write_loop(&mut page);
         self.write_conversations(&mut page);
+        self.write_receipts(&mut page, now);
         page.text
     }
 
@@ -68,10 +62,8 @@ impl Server {
         page.one("doorbell_accepted_total", "counter", "Connections accepted.", self.meters.accepted);
         let name = "doorbell_connections";
         page.head(name, "gauge", "Open connections, by what they speak or spoke last.");
-        let mut counts = [0u64; Name::ALL.len()];
-        self.table.iter().for_each(|(_, connection)| counts[connection.name() as usize] += 1);
         for technique in Name::ALL {
-            page.line(name, &[("technique", &technique.as_str())], counts[technique as usize]);
+            page.line(name, &[("technique", &technique.as_str())], self.ledger.open(technique));
         }
         page.one(
             "doorbell_subscribers",
@@ -90,6 +82,57 @@ impl Server {
         for technique in Name::ALL.into_iter().filter(|&name| name != Name::Http) {
             let count = self.hub.tally.deliveries(technique);
             page.line("doorbell_deliveries_total", &[("technique", &technique.as_str())], count);
+        }
+    }
+}
+
+impl Server {
+    /// What each technique costs.
+    fn write_receipts(&self, page: &mut Page, now: Now) {
+        let receipts = Name::ALL.map(|name| (name.as_str(), self.receipt(name, now.tick)));
+        let name = "doorbell_technique_requests_total";
+        page.head(name, "counter", "Requests that came whole, by technique.");
+        for (technique, receipt) in &receipts {
+            page.line(name, &[("technique", technique)], receipt.requests);
+        }
+        let name = "doorbell_technique_wakeups_total";
+        page.head(
+            name,
+            "counter",
+            "Turns of the loop that found a connection of the technique ready or due.",
+        );
+        for (technique, receipt) in &receipts {
+            page.line(name, &[("technique", technique)], receipt.wakeups);
+        }
+        let name = "doorbell_technique_syscalls_total";
+        page.head(name, "counter", "System calls made for connections of the technique.");
+        for (technique, receipt) in &receipts {
+            for (call, count) in &receipt.syscalls {
+                page.line(name, &[("technique", technique), ("call", call)], count);
+            }
+        }
+        let name = "doorbell_technique_bytes_total";
+        page.head(name, "counter", "Bytes, by whether they are a protocol's or what is said.");
+        for (technique, receipt) in &receipts {
+            for (direction, traffic) in [("received", &receipt.received), ("sent", &receipt.sent)] {
+                for (part, count) in [("header", traffic.header), ("payload", traffic.payload)] {
+                    let labels: [(&str, &dyn Display); 3] =
+                        [("technique", technique), ("direction", &direction), ("part", &part)];
+                    page.line(name, &labels, count);
+                }
+            }
+        }
+        let name = "doorbell_technique_packets_total";
+        page.head(name, "counter", "Segments of 1,460 bytes that each read or write would fill.");
+        for (technique, receipt) in &receipts {
+            for (direction, traffic) in [("received", &receipt.received), ("sent", &receipt.sent)] {
+                page.line(name, &[("technique", technique), ("direction", &direction)], traffic.packets);
+            }
+        }
+        let name = "doorbell_technique_fd_seconds_total";
+        page.head(name, "counter", "Fds held by connections of the technique, times seconds.");
+        for (technique, receipt) in &receipts {
+            page.line(name, &[("technique", technique)], receipt.fd_seconds);
         }
     }
 }

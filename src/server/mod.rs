@@ -15,17 +15,25 @@
 //! answer leaves while the connection is at hand and the first of ten thousand subscribers hears the
 //! news before the last one is even looked at.
 
+mod clock;
 mod deliver;
 mod dispatch;
 mod drain;
 mod gate;
 mod histogram;
+mod ledger;
 mod log;
 mod metrics;
+mod mirror;
+mod narration;
+mod report;
 mod settle;
+mod swap;
 
 pub use drain::Exit;
+pub use gate::RESERVE;
 pub use log::Log;
+pub use narration::Language;
 
 use crate::buffer::Outgoing;
 use crate::connection::Connection;
@@ -34,11 +42,14 @@ use crate::settings::Settings;
 use crate::sys::{self, Endpoint, Fd, Moment};
 use crate::table::{Id, Table};
 use crate::technique::{BrowserKey, Hub};
-use crate::tick::{Now, Tick};
 use crate::wheel::Wheel;
+use clock::Clock;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
+use ledger::Ledger;
+use mirror::Mirror;
+use narration::Story;
 use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
@@ -58,6 +69,8 @@ pub struct Plan {
     pub drain_timeout: Duration,
     /// What is said of each connection.
     pub log: Log,
+    /// In which language the loop is narrated, if calls are being told (`sys::narrate`).
+    pub language: Language,
     /// What the conversations keep to.
     pub settings: Settings,
 }
@@ -79,8 +92,11 @@ pub struct Server {
     drain: Option<Drain>,
     drain_timeout: Duration,
     log: Log,
+    story: Story,
+    mirror: Mirror,
+    ledger: Ledger,
     meters: Meters,
-    started: Moment,
+    clock: Clock,
     /// What the reaction at hand has to say.
     out: Outgoing,
     /// Where all reading goes.
@@ -108,7 +124,8 @@ struct Meters {
 /// The timers that belong to no connection, and then one for each slot of the table.
 const REST_TIMER: u32 = 0;
 const DRAIN_TIMER: u32 = 1;
-const FIRST_CONNECTION_TIMER: u32 = 2;
+const MIRROR_TIMER: u32 = 2;
+const FIRST_CONNECTION_TIMER: u32 = 3;
 
 fn timer_of(id: Id) -> u32 {
     id.slot + FIRST_CONNECTION_TIMER
@@ -173,8 +190,11 @@ impl Server {
             drain: None,
             drain_timeout: plan.drain_timeout,
             log: plan.log,
+            story: Story::new(plan.language),
+            mirror: Mirror::default(),
+            ledger: Ledger::default(),
             meters: Meters::default(),
-            started: sys::moment(),
+            clock: Clock::start(),
             out: Outgoing::default(),
             buffer,
             ready: Vec::new(),
@@ -191,31 +211,40 @@ impl Server {
     /// Serves until it is told to go and everybody has left. An error is one of the wait itself, which
     /// nothing can mend.
     pub fn run(mut self) -> io::Result<Exit> {
-        self.hub.tally.keep_journal(self.log == Log::Requests);
+        self.hub.tally.keep_journal(self.log == Log::Requests || sys::is_narrating());
+        let mut rested = sys::moment();
         loop {
             // 1. Sleep.
-            let timeout = self.timeout();
-            let mut ready = std::mem::take(&mut self.ready);
-            self.multiplexer.wait(timeout, &mut ready)?;
+            let timeout = self.timeout(rested);
+            self.tell_sleep(timeout);
+            self.multiplexer.wait(timeout, &mut self.ready)?;
             let woken = sys::moment();
-            let now = self.now(woken);
+            let now = self.clock.now(woken);
             self.meters.wakeups += 1;
-            self.meters.ready += ready.len() as u64;
+            self.meters.ready += self.ready.len() as u64;
             // 2. Dispatch.
-            for ready in &ready {
-                self.dispatch(*ready, now);
+            self.tell_waking(timeout);
+            for index in 0..self.ready.len() {
+                self.dispatch(self.ready[index], now);
             }
-            self.ready = ready;
             // 3. Expire.
             if self.has_heard_everybody() {
                 self.expire(now);
             }
             // 4. Deliver.
-            self.deliver(now);
+            if self.hub.channels.is_ringing() {
+                self.deliver(now);
+            }
             // 5. Resume.
-            self.resume(now);
+            if !self.unfinished.is_empty() {
+                self.resume(now);
+            }
+            self.look_on(now);
             self.audit();
-            self.meters.turns.observe(woken.elapsed().as_secs_f64());
+            self.ledger.end_turn();
+            sys::charge_to(ledger::LOOP);
+            rested = sys::moment();
+            self.meters.turns.observe(rested.nanos_since(woken));
             if let Some(exit) = self.exit() {
                 return Ok(exit);
             }
@@ -230,18 +259,13 @@ impl Server {
         !may_be_more
     }
 
-    /// How long to sleep, in milliseconds: until the wheel's next deadline. Not at all while somebody
-    /// is in mid-work.
-    fn timeout(&self) -> Option<u64> {
-        if !self.unfinished.is_empty() {
+    /// How long to sleep from `now` on, in milliseconds: until the wheel's next deadline. Not at all while
+    /// somebody is in mid-work.
+    fn timeout(&self, now: Moment) -> Option<u64> {
+        if !self.unfinished.is_empty() || self.mirror.is_looking() {
             return Some(0);
         }
         let next = self.wheel.next()?;
-        Some(next.since(self.now(sys::moment()).tick))
-    }
-
-    fn now(&self, moment: Moment) -> Now {
-        let tick = Tick(moment.duration_since(self.started).as_millis() as u64);
-        Now { tick, wall: sys::wall_millis() }
+        Some(next.since(self.clock.tick(now)))
     }
 }

@@ -8,36 +8,59 @@
 //! | the kernel | what to wake it for | `Connection::wants` |
 
 use super::dispatch::failure;
+use super::ledger::account_of;
+use super::narration::Cause;
 use super::{Server, timer_of};
 use crate::connection::{Connection, Parting};
 use crate::multiplexer::Token;
+use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Seat, Turn, Why};
+use crate::technique::{After, Name, Seat, Turn, Why};
 use crate::tick::Now;
+
+/// What was so of a connection before it reacted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// The seat that it had.
+    pub(super) seat: Option<Seat>,
+    /// What it spoke, if it was steady.
+    pub(super) steady: Option<Name>,
+}
 
 impl Server {
     /// Settles a connection whose seat has not changed.
     pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
-        let before = self.table.get(id).and_then(Connection::seat);
+        let Some(connection) = self.table.get(id) else { return };
+        self.story.cause = Cause::None;
+        sys::charge_to(account_of(connection.name()));
+        let before = Before { seat: connection.seat(), steady: None };
         self.settle_from(id, before, after, now);
     }
 
-    /// Settles a connection after a reaction; `before` is the seat that it had.
+    /// Settles a connection after a reaction. Who is as steady as before has nothing to tell but what it says.
     #[inline]
-    pub(super) fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
-        let after = self.answer_reports(id, after, now);
+    pub(super) fn settle_from(&mut self, id: Id, before: Before, after: After, now: Now) {
+        let after = if let After::Report(..) = after { self.answer_reports(id, after, now) } else { after };
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
+        let name = connection.name();
+        self.ledger.charge(name, &mut self.hub.tally, now.tick);
+        let length = self.out.len();
+        self.ledger.said(name, length, self.out.all_payload());
         let said = connection.say(&mut self.out, now.tick);
+        let is_steady = before.steady == Some(name) && connection.steady() == before.steady;
+        if is_steady && said.is_ok() && matches!(after, After::Wait) {
+            return self.report_reaction(id, before.seat, length, now);
+        }
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
         }
-        let (seat, peer) = (connection.seat(), connection.peer);
-        if seat != before || !self.is_the_one_poll(id, seat) {
-            self.reseat(id, before, seat);
+        let seat = connection.seat();
+        if seat != before.seat || !self.is_the_one_poll(id, seat) {
+            self.reseat(id, before.seat, seat);
         }
-        self.log_requests(peer);
+        self.report_reaction(id, before.seat, length, now);
         if let Err(error) = said {
             self.out.clear();
             return self.close(id, failure(&error), now);
@@ -45,8 +68,10 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        if let Parting::Close(why) = connection.part(now.tick) {
-            return self.close(id, why, now);
+        match connection.part(now.tick) {
+            Parting::Stay => {}
+            Parting::Linger(until) => self.tell_fin(until, now),
+            Parting::Close(why) => return self.close(id, why, now),
         }
         self.set_timer(id);
         self.set_interest(id, now);
@@ -56,7 +81,9 @@ impl Server {
     /// Gives the answers that only the server itself can give.
     fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
         while let After::Report(report, manner) = after {
-            let (media_type, body) = self.report(report);
+            let Some(answer) = self.report(id, report, &manner, now) else {
+                return After::Wait;
+            };
             let Some(connection) = self.table.get_mut(id) else {
                 return After::Wait;
             };
@@ -64,7 +91,7 @@ impl Server {
             let from = connection.peer.ip();
             let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
             after = match connection.conversation() {
-                Some(talk) => talk.answer(&mut turn, &manner, media_type, &body),
+                Some(talk) => talk.answer(&mut turn, &manner, &answer),
                 None => After::Wait,
             };
         }
@@ -139,10 +166,11 @@ impl Server {
         if wanted == connection.interest {
             return;
         }
-        connection.interest = wanted;
-        let told = self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted);
-        if let Err(error) = told {
-            self.close(id, failure(&error), now);
+        let before = std::mem::replace(&mut connection.interest, wanted);
+        self.mirror.changed(connection.fd.number());
+        match self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted) {
+            Ok(()) => self.tell_interest(id, before),
+            Err(error) => self.close(id, failure(&error), now),
         }
     }
 
@@ -171,6 +199,8 @@ impl Server {
             gate,
             wheel,
             log,
+            mirror,
+            ledger,
             // Ids of what is gone lead nowhere, so these need no telling.
             table: _,
             replaced: _,
@@ -182,19 +212,24 @@ impl Server {
             hub: _,
             browsers: _,
             // These know no connection.
+            story: _,
             signals: _,
             drain_timeout: _,
             meters: _,
-            started: _,
+            clock: _,
             out: _,
             buffer: _,
             due: _,
         } = self;
+        sys::charge_to(account_of(connection.name()));
+        ledger.went(connection.name(), now.tick);
         wheel.cancel(timer_of(id));
+        mirror.changed(connection.fd.number());
         gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
         log.closed(&connection, why, now.tick);
         multiplexer.forget(&connection.fd);
         drop(connection);
+        self.tell_closed(why);
         self.end_rest();
     }
 
@@ -216,11 +251,15 @@ impl Server {
                 assert_eq!(subscribers.get(connection.position as usize), Some(&id.slot), "seat of {id:?}");
             }
         }
-        let own = [super::REST_TIMER, super::DRAIN_TIMER];
-        let own = own.into_iter().filter(|&timer| self.wheel.deadline(timer).is_some()).count();
+        let own =
+            (0..super::FIRST_CONNECTION_TIMER).filter(|&timer| self.wheel.deadline(timer).is_some()).count();
         assert_eq!(self.wheel.armed(), armed + own, "a timer without a connection");
         let seats = self.table.iter().filter(|(_, connection)| connection.seat().is_some()).count();
         assert_eq!(self.hub.channels.seats(), seats, "a seat without a connection");
+        for name in Name::ALL {
+            let count = self.table.iter().filter(|(_, connection)| connection.name() == name).count();
+            assert_eq!(self.ledger.open(name), count as u64, "connections that speak {name:?}");
+        }
         for (browser, &id) in &self.browsers {
             let seat = self.table.get(id).and_then(Connection::seat);
             assert_eq!(seat.and_then(|seat| seat.browser), Some(*browser), "a browser without its poll");

@@ -1,5 +1,6 @@
 //! read(2), write(2) and writev(2).
 
+use super::narration::{array, octal, quoted};
 use super::{Call, Fd, told};
 use std::io::{self, IoSlice};
 
@@ -8,7 +9,10 @@ use std::io::{self, IoSlice};
 pub fn read(fd: &Fd, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `len` bytes from the pointer on, all of them `into`'s.
     let result = unsafe { libc::read(fd.number(), into.as_mut_ptr().cast(), into.len()) };
-    told(Call::Read, result)
+    told(Call::Read, result, |telling, count| {
+        telling.with(fd.number()).filled(into.as_ptr(), (result >= 0).then_some(&into[..count]));
+        telling.with(into.len());
+    })
 }
 
 /// write(2): how many of the bytes the kernel took. SIGPIPE is ignored by Rust's start-up code, so
@@ -17,7 +21,9 @@ pub fn read(fd: &Fd, into: &mut [u8]) -> io::Result<usize> {
 pub fn write(fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads `len` bytes from the pointer on, all of them `bytes`'s.
     let result = unsafe { libc::write(fd.number(), bytes.as_ptr().cast(), bytes.len()) };
-    told(Call::Write, result)
+    told(Call::Write, result, |telling, _| {
+        telling.with(fd.number()).bytes(bytes).with(bytes.len());
+    })
 }
 
 /// writev(2): how many bytes the kernel took of several pieces, in order.
@@ -26,5 +32,9 @@ pub fn writev(fd: &Fd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     // SAFETY: IoSlice has the layout of iovec on Unix (its documentation promises so), the first
     // `count` of them are `pieces`'s, and each points to bytes that outlive the call.
     let result = unsafe { libc::writev(fd.number(), pieces.as_ptr().cast(), count) };
-    told(Call::Writev, result)
+    told(Call::Writev, result, |telling, _| {
+        let piece =
+            |piece: &IoSlice<'_>| format!("{{iov_base={}, iov_len={}}}", quoted(piece, octal), piece.len());
+        telling.with(fd.number()).with(array(pieces.iter().map(piece))).with(count);
+    })
 }

@@ -1,5 +1,6 @@
 //! epoll_create1(2), epoll_ctl(2), epoll_wait(2).
 
+use super::narration::{self, array, flags};
 use super::{Call, Fd, told};
 use std::io;
 
@@ -13,6 +14,12 @@ pub const EPOLLERR: u32 = libc::EPOLLERR as u32;
 pub const EPOLLHUP: u32 = libc::EPOLLHUP as u32;
 /// The peer has sent its FIN; only if asked for.
 pub const EPOLLRDHUP: u32 = libc::EPOLLRDHUP as u32;
+/// Report only what is new: edge-triggered. The server never asks for it.
+#[cfg(feature = "lab")]
+pub const EPOLLET: u32 = libc::EPOLLET as u32;
+/// Wake only one of several epoll instances that watch the same socket; only with EPOLL_CTL_ADD.
+#[cfg(feature = "lab")]
+pub const EPOLLEXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
 
 /// What epoll_wait(2) fills in: 12 bytes on x86-64, where the kernel packs it.
 #[derive(Clone, Copy)]
@@ -49,20 +56,27 @@ pub enum EpollOp {
 pub fn epoll_create1() -> io::Result<Fd> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    told(Call::EpollCreate1, result as isize).map(Fd::new)
+    told(Call::EpollCreate1, result as isize, |telling, _| {
+        telling.with("EPOLL_CLOEXEC");
+    })
+    .map(Fd::new)
 }
 
 /// epoll_ctl(2): changes one entry of the interest list.
 pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
-    let (op, events, data) = match op {
-        EpollOp::Add(events, data) => (libc::EPOLL_CTL_ADD, events, data),
-        EpollOp::Modify(events, data) => (libc::EPOLL_CTL_MOD, events, data),
-        EpollOp::Delete => (libc::EPOLL_CTL_DEL, 0, 0),
+    let (op, name, events, data) = match op {
+        EpollOp::Add(events, data) => (libc::EPOLL_CTL_ADD, "EPOLL_CTL_ADD", events, data),
+        EpollOp::Modify(events, data) => (libc::EPOLL_CTL_MOD, "EPOLL_CTL_MOD", events, data),
+        EpollOp::Delete => (libc::EPOLL_CTL_DEL, "EPOLL_CTL_DEL", 0, 0),
     };
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: `event` outlives the call, which only reads it.
     let result = unsafe { libc::epoll_ctl(epoll.number(), op, fd, &mut event) };
-    told(Call::EpollCtl, result as isize).map(drop)
+    told(Call::EpollCtl, result as isize, |telling, _| {
+        narration::note_watched(data, fd);
+        telling.with(epoll.number()).with(name).with(fd).with(entry(events, fd));
+    })
+    .map(drop)
 }
 
 /// epoll_wait(2): sleeps for at most `timeout` milliseconds (−1: for ever) until something on the
@@ -72,5 +86,20 @@ pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Resu
     // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a
     // transparent epoll_event.
     let result = unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
-    told(Call::EpollWait, result as isize)
+    told(Call::EpollWait, result as isize, |telling, count| {
+        let ready = into[..count].iter().map(|event| entry(event.events(), narration::watched(event.data())));
+        telling.with(epoll.number()).with(array(ready)).with(room).with(timeout);
+    })
+}
+
+/// `{EPOLLIN, fd 9}`: strace shows the number that epoll_ctl(2) was given, here it is the fd it stands for.
+fn entry(events: u32, fd: i32) -> String {
+    const NAMES: &[(u32, &str)] = &[
+        (EPOLLIN, "EPOLLIN"),
+        (EPOLLOUT, "EPOLLOUT"),
+        (EPOLLERR, "EPOLLERR"),
+        (EPOLLHUP, "EPOLLHUP"),
+        (EPOLLRDHUP, "EPOLLRDHUP"),
+    ];
+    format!("{{{}, fd {fd}}}", flags(events, NAMES))
 }

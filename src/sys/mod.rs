@@ -2,59 +2,85 @@
 //!
 //! The rules of its interface:
 //!
-//! - A function here makes one system call, says so to [`told`], and returns what the kernel said
-//!   as an [`io::Result`]. What the call is *for* is decided elsewhere.
+//! - A function here makes one system call, says so to [`told`], which counts it and can tell it, and
+//!   returns what the kernel said as an [`io::Result`]. What the call is *for* is decided elsewhere.
 //! - Whatever leaves the process leaves it here: lines on stdout and stderr, and readings of
-//!   `/proc`, too. So one place can count every call, and tell it.
+//!   `/proc`, too. So no call is missing in the counts and in the narration.
 //! - `libc` and `nix` are named nowhere else.
 #![allow(unsafe_code)]
 
 mod bytes;
-#[cfg(feature = "lab")]
-mod client;
 mod clock;
 mod counts;
 mod epoll;
 mod fd;
+#[cfg(feature = "lab")]
+mod lab;
 mod limits;
 mod lines;
+mod narration;
 mod poll;
 mod process;
 mod random;
 mod select;
 mod signal;
 mod socket;
-#[cfg(feature = "lab")]
-mod standard;
 
 pub use bytes::{read, write, writev};
-#[cfg(feature = "lab")]
-pub use client::{connect, connect_result, reset_on_close, shrink_receive_buffer};
 pub use clock::{Moment, moment, wall_millis};
-pub use counts::{Call, counts};
+pub use counts::{Account, Call, charge_to, counts, counts_of, recharge};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
     epoll_wait,
 };
+#[cfg(feature = "lab")]
+pub use epoll::{EPOLLET, EPOLLEXCLUSIVE};
 pub use fd::Fd;
+#[cfg(feature = "lab")]
+pub use lab::*;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
+pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
-pub use process::{cpu_seconds, open_fds, resident_bytes};
+pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, open_file, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};
-#[cfg(feature = "lab")]
-pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 
+use narration::Telling;
 use std::io;
 
-/// Counts a finished call, and turns its −1 into the error that errno holds.
+/// Counts a finished call, turns its −1 into the error that errno holds, and tells it if calls are being
+/// told: `describe` is handed the result (0 for an error) and puts the arguments into words.
 #[inline]
-fn told(call: Call, result: isize) -> io::Result<usize> {
+fn told(call: Call, result: isize, describe: impl FnOnce(&mut Telling, usize)) -> io::Result<usize> {
+    let heard = usize::try_from(result).map_err(|_| io::Error::last_os_error());
+    note(call, &heard, describe);
+    heard
+}
+
+/// The same for a call that a library made for us: `number` is what the kernel returned, if it was no error.
+fn heard<T, E: Into<io::Error>>(
+    call: Call,
+    result: Result<T, E>,
+    number: usize,
+    describe: impl FnOnce(&mut Telling, usize),
+) -> io::Result<T> {
+    let (told, result) = match result.map_err(Into::into) {
+        Ok(value) => (Ok(number), Ok(value)),
+        Err(error) => (Err(error.raw_os_error().unwrap_or(0)), Err(error)),
+    };
+    note(call, &told.map_err(io::Error::from_raw_os_error), describe);
+    result
+}
+
+#[inline]
+fn note(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Telling, usize)) {
     counts::count(call);
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    if is_narrating() {
+        narration::tell(call, heard, describe);
+    }
 }
 
 /// What ran out when a call failed for want of file descriptors.

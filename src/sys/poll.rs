@@ -1,5 +1,6 @@
 //! poll(2).
 
+use super::narration::{array, flags};
 use super::{Call, told};
 use std::io;
 
@@ -54,5 +55,26 @@ pub fn poll(list: &mut [PollFd], timeout: i32) -> io::Result<usize> {
     // SAFETY: the kernel reads and writes `len` lines, all of them `list`'s; PollFd is a
     // transparent pollfd.
     let result = unsafe { libc::poll(list.as_mut_ptr().cast(), list.len() as libc::nfds_t, timeout) };
-    told(Call::Poll, result as isize)
+    told(Call::Poll, result as isize, |telling, count| {
+        let asked = list.iter().map(|line| format!("{{fd={}, events={}}}", line.fd(), names(line.events())));
+        telling.with(array(asked)).with(list.len()).with(timeout);
+        let answers = list.iter().filter(|line| line.revents() != 0);
+        let answers = answers.map(|line| format!("{{fd={}, revents={}}}", line.fd(), names(line.revents())));
+        match count {
+            0 => telling.answered("(Timeout)"),
+            _ => telling.answered(format!("({})", array(answers))),
+        };
+    })
+}
+
+fn names(events: i16) -> String {
+    const NAMES: &[(u32, &str)] = &[
+        (POLLIN as u32, "POLLIN"),
+        (POLLOUT as u32, "POLLOUT"),
+        (POLLERR as u32, "POLLERR"),
+        (POLLHUP as u32, "POLLHUP"),
+        (POLLNVAL as u32, "POLLNVAL"),
+        (POLLRDHUP as u32, "POLLRDHUP"),
+    ];
+    flags(events as u32, NAMES)
 }

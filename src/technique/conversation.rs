@@ -22,7 +22,7 @@ const GULP: usize = 64 * 1024;
 pub enum After {
     /// Nothing.
     Wait,
-    /// Give an answer that only the server itself can give, with [`Conversation::answer`].
+    /// Give an answer that only the server itself can give, now or later, with [`Conversation::answer`].
     Report(Report, Manner),
     /// Send what was said, and end.
     Close(Why),
@@ -74,7 +74,7 @@ impl Conversation {
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
-                Next::Wait if more == 0 => return (used, After::Wait),
+                Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
                 Next::Wait => {}
                 Next::Become(technique) => {
                     self.technique = technique;
@@ -213,10 +213,26 @@ impl Conversation {
         self.technique = Technique::Exchange(Exchange::after(self.name(), turn.now.tick));
     }
 
-    /// Gives the answer that [`After::Report`] asked for, and goes on with what came behind it.
-    pub fn answer(&mut self, turn: &mut Turn<'_>, manner: &Manner, media_type: &str, body: &[u8]) -> After {
-        let fields = [("Cache-Control", "no-cache")];
-        turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+    /// Gives the answer that [`After::Report`] asked for, a media type and bytes or what is wrong, and goes on
+    /// with what came behind it.
+    pub fn answer(
+        &mut self,
+        turn: &mut Turn<'_>,
+        manner: &Manner,
+        answer: &Result<(&str, Vec<u8>), Problem>,
+    ) -> After {
+        if let Technique::Exchange(exchange) = &mut self.technique {
+            exchange.settle(turn.now.tick);
+        }
+        // A drain may have begun since the question.
+        let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
+        match answer {
+            Ok((media_type, body)) => {
+                let fields = [("Cache-Control", "no-cache")];
+                turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+            }
+            Err(problem) => turn.problem(manner, problem),
+        }
         if !manner.keep_alive {
             return After::Close(Why::Answered);
         }
@@ -256,6 +272,20 @@ impl Conversation {
             Technique::Sse(_) => Name::Sse,
             Technique::WebSocket(_) => Name::WebSocket,
         }
+    }
+
+    /// What it speaks, if it is *steady*: between two requests, following a channel, or an open WebSocket, with
+    /// nothing unfinished. Whoever is as steady after a reaction as before has the same seat, wants the same of
+    /// the kernel, and has a deadline of the same kind, not earlier than it was.
+    #[inline]
+    pub fn steady(&self) -> Option<Name> {
+        let is_steady = match &self.technique {
+            Technique::Exchange(exchange) => exchange.is_between_requests(),
+            Technique::LongPoll(_) => false,
+            Technique::Stream(_) | Technique::Sse(_) => true,
+            Technique::WebSocket(websocket) => websocket.is_open(),
+        };
+        (is_steady && !self.paused && self.inbox.is_empty()).then(|| self.name())
     }
 
     /// Whether it must be told of the client's FIN though it reads no more: a parked poll behind which as many

@@ -39,7 +39,7 @@ impl Endless {
         let framing = if manner.is_1_1 { Framing::Chunk } else { Framing::Plain };
         let manner = Manner { keep_alive: false, ..*manner };
         turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
-        framing.write(&mut turn.out.own, Opcode::Text, preface, &mut turn.hub.deflate);
+        framing.say(turn, Opcode::Text, preface);
         let feed = Feed::open(turn, notation, framing, channel, since);
         let lease = turn.hub.settings.stream_lease;
         let ends = lease.map_or(NEVER, |lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
@@ -65,12 +65,7 @@ impl Endless {
         if turn.now.tick >= self.ends {
             return self.end(turn, Why::LeaseOver);
         }
-        self.feed.framing().write(
-            &mut turn.out.own,
-            Opcode::Text,
-            self.notation.heartbeat,
-            &mut turn.hub.deflate,
-        );
+        self.feed.framing().say(turn, Opcode::Text, self.notation.heartbeat);
         self.note_what_was_said(turn);
         Next::Wait
     }

@@ -6,7 +6,7 @@ use super::websocket::WebSocket;
 use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll, sse, stream};
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::response::{CONTINUE, Content};
-use crate::http::router::route;
+use crate::http::router::{Report, route, this_machine_only};
 use crate::http::{Body, Manner, Parsed, Problem, Request, Route, Status};
 use crate::page::SECURITY_POLICY;
 use crate::settings::Settings;
@@ -32,6 +32,8 @@ enum Stage {
     Head,
     /// A head has come; its body is on the way.
     Body(Box<Upload>),
+    /// An answer is owed that only the server itself can give.
+    Owed,
     /// The last answer is out.
     Idle,
 }
@@ -62,6 +64,7 @@ impl Exchange {
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
         match self.stage {
             Stage::Body(_) => self.on_body(bytes, turn),
+            Stage::Owed => (0, Next::Wait),
             // An empty line before a request is skipped (RFC 9112 §2.2).
             Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
             _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
@@ -117,7 +120,7 @@ impl Exchange {
     fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
         let Settings { max_body, max_head, .. } = turn.hub.settings;
         let (manner, route) = route(request, &turn.hub.settings);
-        let keep_body = matches!(route, Ok(Route::Publish(..)));
+        let keep_body = matches!(route, Ok(Route::Publish(..) | Route::Multiplexer));
         let body = match Body::begin(request.framing, keep_body, max_body, max_head) {
             Err(problem) => return refuse(turn, &manner, &problem),
             Ok(None) => return self.act(turn, manner, route, Vec::new()),
@@ -145,6 +148,7 @@ impl Exchange {
     ) -> Next {
         let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
         (self.stage, self.since, self.spoke) = (Stage::Idle, turn.now.tick, Name::Http);
+        turn.hub.tally.ask(route.as_ref().map_or(Name::Http, technique_of), body.len());
         match route.and_then(|route| self.take(turn, manner, route, body)) {
             Ok(Next::Wait) => self.answered(manner.keep_alive),
             Ok(next) => next,
@@ -239,8 +243,24 @@ impl Exchange {
                 );
                 Next::Wait
             }
-            Route::Report(report) => Next::Report(report, manner),
+            Route::Report(report) => self.owe(report, manner),
+            Route::Multiplexer => {
+                if turn.from.is_some_and(|ip| !ip.is_loopback()) {
+                    return Err(this_machine_only());
+                }
+                self.owe(Report::Multiplexer(wanted(&body)?), manner)
+            }
         })
+    }
+
+    fn owe(&mut self, report: Report, manner: Manner) -> Next {
+        self.stage = Stage::Owed;
+        Next::Report(report, manner)
+    }
+
+    /// The answer that was owed is out.
+    pub(super) fn settle(&mut self, now: Tick) {
+        (self.stage, self.since) = (Stage::Idle, now);
     }
 
     /// The end of a hold that is nobody's fault is told to nobody; a request that never came whole is
@@ -249,6 +269,10 @@ impl Exchange {
         let (manner, detail) = match &self.stage {
             Stage::Fresh => return Next::Close(Why::SaidNothing),
             Stage::Idle => return Next::Close(Why::Idle),
+            Stage::Owed => {
+                self.since = turn.now.tick;
+                return Next::Wait;
+            }
             Stage::Head => (Manner::BROKEN, "The head of the request did not come within --head-timeout."),
             Stage::Body(upload) => {
                 (upload.manner, "The body of the request did not come within --body-timeout.")
@@ -259,7 +283,7 @@ impl Exchange {
 
     pub(super) fn on_eof(&self) -> Why {
         match self.stage {
-            Stage::Fresh | Stage::Idle => Why::ClientClosed,
+            Stage::Fresh | Stage::Owed | Stage::Idle => Why::ClientClosed,
             Stage::Head | Stage::Body(_) => Why::CutShort,
         }
     }
@@ -268,9 +292,15 @@ impl Exchange {
         let (span, kind) = match self.stage {
             Stage::Fresh | Stage::Head => (settings.head_timeout, Due::Head),
             Stage::Body(_) => (settings.body_timeout, Due::Body),
-            Stage::Idle => (settings.idle_timeout, Due::Idle),
+            Stage::Owed | Stage::Idle => (settings.idle_timeout, Due::Idle),
         };
         Deadline { at: self.since + span, kind }
+    }
+
+    /// Whether the last answer is out, and nothing has come since.
+    #[inline]
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.stage, Stage::Idle)
     }
 
     /// Whether no request is under way: nobody is owed anything.
@@ -284,10 +314,30 @@ impl Exchange {
     }
 }
 
+/// For which technique a request is counted.
+fn technique_of(route: &Route) -> Name {
+    match route {
+        Route::ShortPoll(..) => Name::ShortPoll,
+        Route::LongPoll(..) => Name::LongPoll,
+        Route::Sse(..) => Name::Sse,
+        Route::Stream(..) => Name::Stream,
+        Route::WebSocket(..) | Route::Echo(..) => Name::WebSocket,
+        _ => Name::Http,
+    }
+}
+
 /// Answers with an error after which the connection closes.
 fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
     turn.problem(&Manner { keep_alive: false, ..*manner }, problem);
     Next::Close(Why::Refused(problem.status))
+}
+
+/// Which mechanism the body asks for: `{"multiplexer":"poll"}`.
+fn wanted(body: &[u8]) -> Result<Box<str>, Problem> {
+    let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let name = body.as_ref().and_then(|body| body.get("multiplexer")?.as_str());
+    let detail = r#"Say which one in JSON: {"multiplexer":"epoll"}, "poll" or "select"."#;
+    name.map(Into::into).ok_or_else(|| Problem::bad(detail))
 }
 
 fn open(turn: &mut Turn<'_>, name: &ChannelName) -> Result<ChannelId, Problem> {

@@ -6,6 +6,7 @@
 
 use super::round::{Form, Round};
 use super::{Hub, Name, Seat, Turn};
+use crate::buffer::Encoded;
 use crate::channel::{Audience, ChannelId, Cursor, Event, Place, Since};
 use crate::http::response::write_chunk;
 use crate::websocket::deflate::Deflate;
@@ -105,8 +106,9 @@ impl Feed {
             self.say_place(turn, notation, place);
         }
         if self.is_behind(turn.hub) {
-            let (bytes, last) = self.encode(turn.hub, notation, HELPING);
-            turn.out.own.extend_from_slice(&bytes);
+            let (helping, last) = self.encode(turn.hub, notation, HELPING);
+            turn.out.own.extend_from_slice(&helping.bytes);
+            turn.out.payload += helping.payload;
             self.fed = true;
             self.move_to(last, turn, notation);
         }
@@ -147,41 +149,52 @@ impl Feed {
         let cursor = turn.hub.channels.get(self.channel).cursor(place.heard);
         let mut words = Vec::new();
         (notation.write_place)(&mut words, cursor, place.missed, turn.hub.random.below(1000));
-        self.framing.write(&mut turn.out.own, Opcode::Text, &words, &mut turn.hub.deflate);
+        self.framing.say(turn, Opcode::Text, &words);
     }
 
     /// The events that were not said yet, until they are more than `most` bytes; and the last one's
     /// number.
-    fn encode(&self, hub: &mut Hub, notation: &Notation, most: usize) -> (Vec<u8>, u64) {
-        let (mut bytes, mut words, mut last) = (Vec::new(), Vec::new(), self.heard);
+    fn encode(&self, hub: &mut Hub, notation: &Notation, most: usize) -> (Encoded, u64) {
+        let (mut out, mut words, mut last) = (Encoded::default(), Vec::new(), self.heard);
         for (id, event) in hub.channels.get(self.channel).after(self.heard) {
             (notation.write_event)(&mut words, id, event);
             last = id.seq;
             // A chunk goes around all of them, a frame around each.
             if !matches!(self.framing, Framing::Chunk) {
-                self.framing.write(&mut bytes, Opcode::Text, &words, &mut hub.deflate);
+                self.framing.write(&mut out, Opcode::Text, &words, &mut hub.deflate);
                 words.clear();
             }
-            if bytes.len() + words.len() >= most {
+            if out.bytes.len() + words.len() >= most {
                 break;
             }
         }
         if matches!(self.framing, Framing::Chunk) {
-            self.framing.write(&mut bytes, Opcode::Text, &words, &mut hub.deflate);
+            self.framing.write(&mut out, Opcode::Text, &words, &mut hub.deflate);
         }
-        (bytes, last)
+        (out, last)
     }
 }
 
 impl Framing {
     /// Appends one message, or all there is to say, with what goes around it. (Only frames tell text
     /// from other bytes.)
-    pub(super) fn write(self, out: &mut Vec<u8>, opcode: Opcode, words: &[u8], deflate: &mut Deflate) {
+    fn write(self, out: &mut Encoded, opcode: Opcode, words: &[u8], deflate: &mut Deflate) {
+        out.payload += self.append(&mut out.bytes, opcode, words, deflate);
+    }
+
+    /// Says it to this client alone.
+    pub(super) fn say(self, turn: &mut Turn<'_>, opcode: Opcode, words: &[u8]) {
+        turn.out.payload += self.append(&mut turn.out.own, opcode, words, &mut turn.hub.deflate);
+    }
+
+    /// Appends it, and returns how many of the bytes are payload.
+    fn append(self, out: &mut Vec<u8>, opcode: Opcode, words: &[u8], deflate: &mut Deflate) -> usize {
         match self {
             Framing::Plain => out.extend_from_slice(words),
             Framing::Chunk => write_chunk(out, words),
             Framing::Frames => frame::write(out, opcode, words),
-            Framing::Deflated(bits) => deflate.write_message(out, opcode, words, bits),
+            Framing::Deflated(bits) => return deflate.write_message(out, opcode, words, bits),
         }
+        words.len()
     }
 }

@@ -104,6 +104,9 @@ impl Turn<'_> {
         content: Content<'_>,
     ) {
         self.hub.tally.request(manner.path, status);
+        if let (Content::Whole(_, body), false) = (content, manner.head_only) {
+            self.out.payload += body.len();
+        }
         self.hub.write_answer(&mut self.out.own, self.now, manner, status, fields, content);
     }
 

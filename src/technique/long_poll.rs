@@ -9,6 +9,7 @@ use super::hub::BrowserKey;
 use super::round::{Form, Round};
 use super::short_poll::{self, Kind};
 use super::{Deadline, Due, Name, News, Next, Seat, Technique, Turn, Why};
+use crate::buffer::Encoded;
 use crate::channel::{Audience, ChannelId, Place};
 use crate::http::response::Content;
 use crate::http::router::{Ask, JSON};
@@ -115,13 +116,13 @@ impl LongPoll {
 
     /// The bytes that wake everyone, and the number of the last event in them. No cookie: it would
     /// be everyone's.
-    fn encode(&self, turn: &mut Turn<'_>) -> (Vec<u8>, u64) {
+    fn encode(&self, turn: &mut Turn<'_>) -> (Encoded, u64) {
         let place = Place { heard: self.heard, missed: false };
         let (body, last) = short_poll::events(turn.hub.channels.get(self.channel), place);
         let mut bytes = Vec::new();
         let content = Content::Whole(JSON, &body);
         turn.hub.write_answer(&mut bytes, turn.now, &self.manner, Status::Ok, short_poll::FIELDS, content);
-        (bytes, last)
+        (Encoded { bytes, payload: body.len() }, last)
     }
 
     fn cookie(&self, turn: &mut Turn<'_>) -> Option<String> {

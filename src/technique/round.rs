@@ -3,7 +3,7 @@
 
 use super::Name;
 use super::feed::Framing;
-use crate::buffer::Shared;
+use crate::buffer::{Encoded, Shared};
 use crate::channel::ChannelId;
 use crate::http::origin::Cors;
 
@@ -44,13 +44,13 @@ impl Round {
 
     /// The bytes in this form, and the number of the last event in them; `encode` makes both if
     /// nobody has needed them yet.
-    pub(super) fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Vec<u8>, u64)) -> (Shared, u64) {
+    pub(super) fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Encoded, u64)) -> (Shared, u64) {
         // There are a handful of forms at most, so a search is quicker than a map.
         if let Some((_, bytes, last)) = self.encoded.iter().find(|(known, ..)| *known == form) {
             return (bytes.clone(), *last);
         }
-        let (bytes, last) = encode();
-        let bytes = Shared::new(bytes);
+        let (encoded, last) = encode();
+        let bytes = Shared::new(encoded);
         self.encoded.push((form, bytes.clone(), last));
         (bytes, last)
     }

@@ -8,6 +8,9 @@ use crate::http::{Path, Status};
 pub struct Tally {
     requests: Box<[[u64; Status::ALL.len()]; Path::ALL.len()]>,
     deliveries: [u64; Name::ALL.len()],
+    asked: [u64; Name::ALL.len()],
+    /// Bytes of payload that came since it was last asked.
+    heard: usize,
     /// What was answered since it was last asked, where a log wants to know.
     journal: Option<Vec<(Path, Status)>>,
 }
@@ -15,7 +18,8 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Tally {
         let requests = Box::new([[0; Status::ALL.len()]; Path::ALL.len()]);
-        Tally { requests, deliveries: [0; Name::ALL.len()], journal: None }
+        let none = [0; Name::ALL.len()];
+        Tally { requests, deliveries: none, asked: none, heard: 0, journal: None }
     }
 }
 
@@ -26,6 +30,28 @@ impl Tally {
         if let Some(journal) = &mut self.journal {
             journal.push((path, status));
         }
+    }
+
+    /// A request has come whole, for this technique and with so many bytes of body.
+    pub fn ask(&mut self, technique: Name, body: usize) {
+        self.asked[technique as usize] += 1;
+        self.heard += body;
+    }
+
+    /// How many requests have come for one technique.
+    pub fn asked(&self, technique: Name) -> u64 {
+        self.asked[technique as usize]
+    }
+
+    /// A message of so many bytes has come.
+    pub fn hear(&mut self, payload: usize) {
+        self.heard += payload;
+    }
+
+    /// How many bytes of payload have come since the last time.
+    #[inline]
+    pub fn take_heard(&mut self) -> usize {
+        std::mem::take(&mut self.heard)
     }
 
     /// Keeps a journal of requests from now on, or not.

@@ -94,28 +94,27 @@ impl WebSocket {
             (Said::Close(code), _) => return answer_close(code, turn),
             (Said::Ping(payload), _) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
             (Said::Pong, _) => {}
-            (Said::Text(text), _) => match &self.feed {
-                None => self.framing.write(
-                    &mut turn.out.own,
-                    Opcode::Text,
-                    text.as_bytes(),
-                    &mut turn.hub.deflate,
-                ),
-                Some(feed) => {
-                    let data = Data::Text(text.into());
-                    if turn.publish(feed.channel(), data).is_none() {
-                        let reason = "Your address publishes faster than --publish-rate allows.";
-                        return self.refuse(Violation { code: Code::POLICY_VIOLATION, reason }, turn);
+            (Said::Text(text), _) => {
+                turn.hub.tally.hear(text.len());
+                match &self.feed {
+                    None => self.framing.say(turn, Opcode::Text, text.as_bytes()),
+                    Some(feed) => {
+                        let data = Data::Text(text.into());
+                        if turn.publish(feed.channel(), data).is_none() {
+                            let reason = "Your address publishes faster than --publish-rate allows.";
+                            return self.refuse(Violation { code: Code::POLICY_VIOLATION, reason }, turn);
+                        }
                     }
                 }
-            },
-            (Said::Binary(bytes), _) => match &self.feed {
-                None => self.framing.write(&mut turn.out.own, Opcode::Binary, &bytes, &mut turn.hub.deflate),
-                Some(_) => {
+            }
+            (Said::Binary(bytes), _) => {
+                turn.hub.tally.hear(bytes.len());
+                if self.feed.is_some() {
                     let reason = "Events are text; send text messages here, or binary ones to /echo.";
                     return self.refuse(Violation { code: Code::UNSUPPORTED_DATA, reason }, turn);
                 }
-            },
+                self.framing.say(turn, Opcode::Binary, &bytes);
+            }
         }
         Next::Wait
     }
@@ -187,6 +186,12 @@ impl WebSocket {
             State::Open => after(settings.ping_interval, Due::Ping),
             State::Pinged => after(settings.ping_interval, Due::Pong),
         }
+    }
+
+    /// Whether it was heard of and nobody has begun to close it.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
     }
 
     pub(super) fn seat(&self) -> Option<Seat> {

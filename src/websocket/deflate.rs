@@ -81,8 +81,14 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// Appends a whole, compressed message.
-    pub fn write_message(&mut self, out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], window_bits: u8) {
+    /// Appends a whole, compressed message, and returns the length of what is inside the frame.
+    pub fn write_message(
+        &mut self,
+        out: &mut Vec<u8>,
+        opcode: Opcode,
+        payload: &[u8],
+        window_bits: u8,
+    ) -> usize {
         let deflater = self.deflaters[usize::from(window_bits)].get_or_insert_with(|| {
             Compress::new_with_window_bits(Compression::default(), false, window_bits)
         });
@@ -106,6 +112,7 @@ impl Deflate {
         let head = out.len() - header_length(scratch.len());
         out[head] |= frame::COMPRESSED;
         out.extend_from_slice(scratch);
+        scratch.len()
     }
 
     /// Decompresses a message of at most `most` bytes. It is stopped as soon as it grows beyond that, so

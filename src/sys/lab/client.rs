@@ -1,4 +1,4 @@
-//! The client's side of a connection: connect(2) that does not wait, and leaving with a reset.
+//! The client's side of a connection: connect(2) that does not wait.
 
 use super::{Call, Fd, told};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
@@ -50,11 +50,6 @@ pub fn connect_result(fd: &Fd) -> io::Result<()> {
     };
     told(Call::Getsockopt, result as isize)?;
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
-/// From now on close(2) sends a reset, and not a FIN: SO_LINGER with a time of 0 (socket(7)).
-pub fn reset_on_close(fd: &Fd) -> io::Result<()> {
-    set(fd, libc::SOL_SOCKET, libc::SO_LINGER, &libc::linger { l_onoff: 1, l_linger: 0 })
 }
 
 /// Has the kernel keep as little as it may of what is not read: SO_RCVBUF of a page (socket(7)).

@@ -1,0 +1,165 @@
+//! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
+
+use super::fail;
+use crate::bench::{self, Effort, Report, idle, matrix, readiness, receipt, wheel};
+use crate::sys::{self, Fd};
+use clap::{Args, Subcommand};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Figures that anyone can repeat.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = false, after_help = "Example:\n  doorbell bench matrix --markdown")]
+pub(super) struct Words {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Five techniques over three mechanisms: the same bytes on the wire, and the system calls of each
+    #[command(after_help = "Example:\n  doorbell bench matrix --json")]
+    Matrix(Counting),
+    /// What a delivered event costs by each technique, and whether that is what a formula says
+    #[command(after_help = "Example:\n  doorbell bench receipt --clients 10 --events 20")]
+    Receipt(Receipting),
+    /// What one wait costs over select, poll and epoll, as the crowd grows from 10 to 19,000
+    #[command(after_help = "Example:\n  doorbell bench readiness --svg readiness.svg")]
+    Readiness(Timing),
+    /// What a client costs that waits: bytes of the server's memory and of the kernel's, with 10,000 of them
+    #[command(after_help = "Example:\n  doorbell bench idle --markdown")]
+    Idle(Timing),
+    /// What a timer costs on our timing wheel, on a BinaryHeap and on a BTreeMap, up to 1,000,000 of them
+    #[command(after_help = "Example:\n  doorbell bench wheel --rounds 9 --json")]
+    Wheel(Timing),
+}
+
+/// The flags of the receipt.
+#[derive(Debug, Args)]
+struct Receipting {
+    #[command(flatten)]
+    counting: Counting,
+    /// How many clients there are
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=500))]
+    clients: u64,
+    /// How many events each of them hears
+    #[arg(long, value_name = "K", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    events: u64,
+}
+
+/// The flags of a bench that counts.
+#[derive(Debug, Args)]
+struct Counting {
+    #[command(flatten)]
+    form: Form,
+    /// Every bench takes this; one that counts is quick in any case
+    #[arg(long)]
+    quick: bool,
+}
+
+/// The flags of a bench that measures time.
+#[derive(Debug, Args)]
+struct Timing {
+    #[command(flatten)]
+    form: Form,
+    /// Draw the plot into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// How many rounds to measure after the one that warms up [default: enough for a median]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: Option<u16>,
+    /// Smaller sizes and fewer rounds: to see that it works, not to quote it
+    #[arg(long)]
+    quick: bool,
+}
+
+/// How the report is printed.
+#[derive(Debug, Args)]
+struct Form {
+    /// Print one JSON object instead of a table
+    #[arg(long, conflicts_with = "markdown")]
+    json: bool,
+    /// Print the table as Markdown
+    #[arg(long)]
+    markdown: bool,
+}
+
+/// Runs one bench, and returns the exit status: 1 if it could not, or if it did not find what it expects.
+pub(super) fn run(words: Words) -> ExitCode {
+    let outcome = match words.bench {
+        Bench::Matrix(flags) => flags.run("matrix", matrix::run),
+        Bench::Receipt(Receipting { counting, clients, events }) => {
+            let crowd = receipt::Crowd { clients, events };
+            counting.run("receipt", |effort| receipt::run(effort, crowd))
+        }
+        Bench::Readiness(flags) => flags.run("readiness", readiness::run),
+        Bench::Idle(flags) => flags.run("idle", idle::run),
+        Bench::Wheel(flags) => flags.run("wheel", wheel::run),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => fail(1, &what),
+    }
+}
+
+impl Counting {
+    fn run(self, name: &str, bench: impl FnOnce(&Effort) -> Result<Report, String>) -> Result<(), String> {
+        let effort = Effort { quick: self.quick, rounds: None };
+        let report = bench::run(bench, &effort).map_err(|error| format!("bench {name}: {error}"))?;
+        self.form.tell(&report)
+    }
+}
+
+impl Timing {
+    fn run(self, name: &str, bench: fn(&Effort) -> Result<Report, String>) -> Result<(), String> {
+        let told = |error| format!("bench {name}: {error}");
+        // Before the work, lest it be done in vain.
+        let picture = self.svg.as_deref().map(Picture::open).transpose().map_err(told)?;
+        let effort = Effort { quick: self.quick, rounds: self.rounds.map(usize::from) };
+        let report = bench::run(bench, &effort).map_err(told)?;
+        if let Some(picture) = picture {
+            picture.draw(&report).map_err(told)?;
+        }
+        self.form.tell(&report)
+    }
+}
+
+/// The file for a plot.
+struct Picture<'a> {
+    path: &'a Path,
+    file: Fd,
+}
+
+impl Picture<'_> {
+    fn open(path: &Path) -> Result<Picture<'_>, String> {
+        let file = sys::create_file(path).map_err(|error| unwritable(path, &error))?;
+        Ok(Picture { path, file })
+    }
+
+    fn draw(&self, report: &Report) -> Result<(), String> {
+        let Some(plot) = &report.plot else {
+            return Err("there is nothing to draw; leave --svg out".to_owned());
+        };
+        sys::write_all(&self.file, plot.svg()?.as_bytes()).map_err(|error| unwritable(self.path, &error))
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}; choose another file for --svg", path.display())
+}
+
+impl Form {
+    /// Prints the report, also when its verdict is bad; that is the error then.
+    fn tell(&self, report: &Report) -> Result<(), String> {
+        sys::stdout_line(&match (self.json, self.markdown) {
+            (true, _) => format!("{:#}", report.json()),
+            (_, true) => report.markdown(),
+            _ => report.terminal(),
+        });
+        match &report.verdict {
+            Ok(_) => Ok(()),
+            Err(what) => Err(format!("bench {}: not as expected: {what}", report.name)),
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Why: a sentence beside the system calls that `sys` tells.
+//!
+//! Each sentence is looked up here, from what has happened to a connection and the state that it came to.
+//! So a technique says none, and a new one must not remember to. The sentences themselves stand in one table
+//! for each language. Nothing here runs unless calls are being told.
+
+mod english;
+mod korean;
+
+use super::{DRAIN_TIMER, REST_TIMER, Server, Source, timer_of};
+use crate::connection::Connection;
+use crate::http::{Path, Status};
+use crate::multiplexer::{Interest, Mechanism};
+use crate::sys;
+use crate::table::Id;
+use crate::technique::{Due, Name, Seat, Why};
+use crate::tick::{Now, Tick};
+use std::fmt::Display;
+
+/// In which language the loop is narrated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// Korean.
+    Korean,
+}
+
+macro_rules! lines {
+    ($($line:ident),* $(,)?) => {
+        /// What can be said.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Line { $($line),* }
+
+        #[cfg(test)]
+        impl Line {
+            const ALL: &[Line] = &[$(Line::$line),*];
+        }
+    };
+}
+
+lines! {
+    SleepForEver, SleepUntil, NoSleep,
+    DueHead, DueBody, DueIdle, DueHold, DuePing, DuePong, DueLease, DueClosing, DueStall, DueLeave, DueRest,
+    DueDrain, DueMoved,
+    WokenByOne, WokenByTheOnlyOne, WokenByRoom, WokenByMany, WokenByTheDoor, WokenBySignal, WokenByTime, NobodyElse,
+    SignalTaken, LetIn, NobodyWaits, NoMoreFds, TurnedAway, KernelWatches, ListGrows,
+    HeardTheEnd, Parked, WaitsBehind, HalfHead, HalfBody, HeardAndKept,
+    Answered, AnsweredLast, AnsweredAndParked, Published, Begun, Upgraded, SpokenBack, PublishedByFrame,
+    NewsForPoll, NewsForStream, NewsForWebSocket, History,
+    HoldOver, SignOfLife, Pinged, Replaced, Farewell, TimeOver,
+    Full, AskForRoom, EnoughRoom, OnlyHangUp, ListenAgain, FinSent, Closed, Swapped,
+    WhyClientClosed, WhyCutShort, WhyAnswered, WhyRefused, WhySaidNothing, WhyIdle, WhyWebSocketClosed,
+    WhyViolation, WhyNoPong, WhyTooSlow, WhyStalled, WhyLeaseOver, WhyDraining, WhyDrainOver, WhyFailed,
+    WhyNoRoom,
+}
+
+/// What made a connection react.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Nothing: it is only looked after.
+    None,
+    /// Bytes came.
+    Heard,
+    /// There was room, or it was its turn again.
+    GoesOn,
+    /// A deadline came.
+    Due(Due),
+    /// Something was published.
+    Events,
+    /// Another poll took its place.
+    Replaced,
+    /// The server is going away.
+    Farewell,
+    /// There is no room for it.
+    Refused,
+}
+
+/// What the narration must know besides the state of things.
+#[derive(Debug)]
+pub(super) struct Story {
+    /// In which language it is told.
+    language: Language,
+    /// What makes the connection at hand react.
+    pub(super) cause: Cause,
+    /// How many events had been published when the last reaction was over.
+    published: u64,
+}
+
+impl Story {
+    /// A story that has not begun.
+    pub(super) fn new(language: Language) -> Story {
+        Story { language, cause: Cause::None, published: 0 }
+    }
+}
+
+/// The words to be put into a sentence.
+type Words<'a> = [(&'a str, &'a dyn Display)];
+
+impl Language {
+    fn sentence(self, line: Line) -> &'static str {
+        let table = match self {
+            Language::English => english::SENTENCES,
+            Language::Korean => korean::SENTENCES,
+        };
+        table.iter().find(|(known, _)| *known == line).map_or("", |(_, sentence)| sentence)
+    }
+
+    fn say(self, line: Line, words: &Words<'_>) -> String {
+        words.iter().fold(self.sentence(line).to_owned(), |text, (name, word)| {
+            text.replace(&format!("{{{name}}}"), &word.to_string())
+        })
+    }
+}
+
+impl Server {
+    fn remark(&self, line: Line, words: &Words<'_>) {
+        sys::remark(&self.story.language.say(line, words));
+    }
+
+    /// Before the loop sleeps: for how long, and why.
+    pub(super) fn tell_sleep(&self, timeout: Option<u64>) {
+        if !sys::is_narrating() {
+            return;
+        }
+        let turn = self.meters.wakeups + 1;
+        let sentence = match (timeout, self.wheel.next()) {
+            (None, _) | (_, None) if self.unfinished.is_empty() => {
+                self.story.language.say(Line::SleepForEver, &[("turn", &turn)])
+            }
+            (Some(ms), Some(next)) if self.unfinished.is_empty() => {
+                let due = self.what_is_due(next);
+                self.story.language.say(Line::SleepUntil, &[("turn", &turn), ("ms", &ms), ("due", &due)])
+            }
+            _ => self.story.language.say(Line::NoSleep, &[("turn", &turn)]),
+        };
+        sys::rule(&sentence);
+    }
+
+    fn what_is_due(&self, at: Tick) -> String {
+        for (timer, line) in [(REST_TIMER, Line::DueRest), (DRAIN_TIMER, Line::DueDrain)] {
+            if self.wheel.deadline(timer) == Some(at) {
+                return self.story.language.say(line, &[]);
+            }
+        }
+        let armed = |(id, _): &(Id, &Connection)| self.wheel.deadline(timer_of(*id)) == Some(at);
+        let Some((_, connection)) = self.table.iter().find(armed) else {
+            return self.story.language.say(Line::DueMoved, &[]);
+        };
+        let deadline = connection.deadline(&self.hub.settings);
+        let line = if deadline.at > at { Line::DueMoved } else { line_for(deadline.kind) };
+        self.story.language.say(line, &[("fd", &connection.fd.number())])
+    }
+
+    /// After the loop has slept: who woke it.
+    pub(super) fn tell_waking(&self, timeout: Option<u64>) {
+        if !sys::is_narrating() {
+            return;
+        }
+        let fd_of = |id| self.table.get(id).map_or(-1, |connection| connection.fd.number());
+        let others = self.table.len().saturating_sub(self.ready.len());
+        match self.ready[..] {
+            [] if timeout == Some(0) => self.remark(Line::NobodyElse, &[]),
+            [] => self.remark(Line::WokenByTime, &[]),
+            [only] => match Source::of(only.token) {
+                Source::Signals => self.remark(Line::WokenBySignal, &[]),
+                Source::Listener(_) => self.remark(Line::WokenByTheDoor, &[]),
+                Source::Connection(id) if !only.readable => {
+                    self.remark(Line::WokenByRoom, &[("fd", &fd_of(id))]);
+                }
+                Source::Connection(id) if others == 0 => {
+                    self.remark(Line::WokenByTheOnlyOne, &[("fd", &fd_of(id))]);
+                }
+                Source::Connection(id) => {
+                    self.remark(Line::WokenByOne, &[("fd", &fd_of(id)), ("others", &others)]);
+                }
+            },
+            ref several => self.remark(Line::WokenByMany, &[("ready", &several.len()), ("others", &others)]),
+        }
+    }
+
+    /// A signal was read.
+    pub(super) fn tell_signal(&self, name: &str) {
+        if sys::is_narrating() {
+            self.remark(Line::SignalTaken, &[("signal", &name)]);
+        }
+    }
+
+    /// accept4(2) has returned: whom it let in, if anybody.
+    pub(super) fn tell_door(&self, let_in: Option<(i32, &dyn Display)>, has_run_out: bool) {
+        if !sys::is_narrating() {
+            return;
+        }
+        match let_in {
+            Some((fd, peer)) => self.remark(Line::LetIn, &[("peer", peer), ("fd", &fd)]),
+            None if has_run_out => self.remark(Line::NoMoreFds, &[]),
+            None => self.remark(Line::NobodyWaits, &[]),
+        }
+    }
+
+    /// An fd is watched from now on.
+    pub(super) fn tell_watch(&self, fd: i32) {
+        if sys::is_narrating() {
+            let keeps_a_list = self.multiplexer.mechanism() == Mechanism::Epoll;
+            let line = if keeps_a_list { Line::KernelWatches } else { Line::ListGrows };
+            self.remark(line, &[("fd", &fd)]);
+        }
+    }
+
+    /// read(2) has returned 0.
+    pub(super) fn tell_end(&self) {
+        if sys::is_narrating() {
+            self.remark(Line::HeardTheEnd, &[]);
+        }
+    }
+
+    /// Somebody for whom there is no place was told so.
+    pub(super) fn tell_refusal(&self) {
+        if sys::is_narrating() {
+            self.remark(Line::TurnedAway, &[]);
+        }
+    }
+
+    /// A connection has reacted and has said its `said` bytes; `before` was its seat, and `answered` are the
+    /// requests that it answered.
+    pub(super) fn tell_reaction(
+        &mut self,
+        id: Id,
+        before: Option<Seat>,
+        said: usize,
+        answered: &[(Path, Status)],
+        now: Now,
+    ) {
+        let published = self.hub.channels.published();
+        let has_published = std::mem::replace(&mut self.story.published, published) != published;
+        let Some(connection) = self.table.get(id) else { return };
+        let seat = connection.seat();
+        let parks = connection.name() == Name::LongPoll && seat.is_some();
+        let deadline = connection.deadline(&self.hub.settings);
+        let seconds = format!("{:.3}", deadline.at.since(now.tick) as f64 / 1000.0);
+        let line = match (self.story.cause, answered.last()) {
+            (Cause::None, _) => None,
+            (Cause::Heard | Cause::GoesOn, Some(&(_, status))) => Some(match connection.name() {
+                _ if status == Status::SwitchingProtocols => Line::Upgraded,
+                _ if parks => Line::AnsweredAndParked,
+                Name::Sse | Name::Stream if seat.is_some() => Line::Begun,
+                _ if has_published => Line::Published,
+                _ if connection.why_leaving().is_some() => Line::AnsweredLast,
+                _ => Line::Answered,
+            }),
+            (Cause::Heard, None) => Some(match deadline.kind {
+                _ if has_published => Line::PublishedByFrame,
+                _ if said > 0 => Line::SpokenBack,
+                _ if parks && before == seat => Line::WaitsBehind,
+                _ if parks => Line::Parked,
+                Due::Head => Line::HalfHead,
+                Due::Body => Line::HalfBody,
+                _ => Line::HeardAndKept,
+            }),
+            (cause, _) => (said > 0).then(|| line_for_saying(cause, connection.name())).flatten(),
+        };
+        let Some(line) = line else { return };
+        let (path, status) = answered.last().map_or(("", 0), |(path, status)| (path.label(), status.code()));
+        let waiting = self.hub.channels.about_to_hear();
+        self.remark(
+            line,
+            &[
+                ("seconds", &seconds),
+                ("path", &path),
+                ("status", &status),
+                ("waiting", &waiting),
+                ("bytes", &said),
+            ],
+        );
+        if connection.backlog() > 0 && said > 0 {
+            self.remark(Line::Full, &[("bytes", &connection.backlog())]);
+        }
+    }
+
+    /// The kernel was asked for something else about an fd.
+    pub(super) fn tell_interest(&self, id: Id, before: Interest) {
+        if !sys::is_narrating() {
+            return;
+        }
+        let Some(connection) = self.table.get(id) else { return };
+        let wanted = connection.interest;
+        let line = match (before.has(Interest::WRITE), wanted.has(Interest::WRITE)) {
+            (false, true) => Line::AskForRoom,
+            (true, false) => Line::EnoughRoom,
+            _ if !wanted.has(Interest::READ) => Line::OnlyHangUp,
+            _ => Line::ListenAgain,
+        };
+        self.remark(line, &[("fd", &connection.fd.number()), ("bytes", &connection.backlog())]);
+    }
+
+    /// shutdown(2) has sent our FIN; the client's is awaited until then.
+    pub(super) fn tell_fin(&self, until: Tick, now: Now) {
+        if sys::is_narrating() {
+            let seconds = until.since(now.tick).div_ceil(1000);
+            self.remark(Line::FinSent, &[("seconds", &seconds)]);
+        }
+    }
+
+    /// A connection was closed.
+    pub(super) fn tell_closed(&self, why: Why) {
+        if sys::is_narrating() {
+            let (line, status) = line_for_why(why);
+            let why = self.story.language.say(line, &[("status", &status)]);
+            self.remark(Line::Closed, &[("why", &why)]);
+        }
+    }
+
+    /// All fds are about to move to another mechanism.
+    pub(super) fn tell_swap(&self, to: Mechanism, moved: usize) {
+        if sys::is_narrating() {
+            let from = self.multiplexer.mechanism();
+            self.remark(Line::Swapped, &[("from", &from.name()), ("to", &to.name()), ("moved", &moved)]);
+        }
+    }
+}
+
+fn line_for(due: Due) -> Line {
+    match due {
+        Due::Head => Line::DueHead,
+        Due::Body => Line::DueBody,
+        Due::Idle => Line::DueIdle,
+        Due::Hold => Line::DueHold,
+        Due::Ping => Line::DuePing,
+        Due::Pong => Line::DuePong,
+        Due::Lease => Line::DueLease,
+        Due::Closing => Line::DueClosing,
+        Due::Stall => Line::DueStall,
+        Due::Leave => Line::DueLeave,
+    }
+}
+
+/// What it meant that something was said, though nothing had been asked.
+fn line_for_saying(cause: Cause, name: Name) -> Option<Line> {
+    Some(match (cause, name) {
+        (Cause::None | Cause::Heard, _) => return None,
+        (Cause::Events, Name::LongPoll) => Line::NewsForPoll,
+        (Cause::Events, Name::WebSocket) => Line::NewsForWebSocket,
+        (Cause::Events, _) => Line::NewsForStream,
+        (Cause::GoesOn, _) => Line::History,
+        (Cause::Due(Due::Hold), _) => Line::HoldOver,
+        (Cause::Due(Due::Ping), Name::WebSocket) => Line::Pinged,
+        (Cause::Due(Due::Ping), _) => Line::SignOfLife,
+        (Cause::Due(_), _) => Line::TimeOver,
+        (Cause::Replaced, _) => Line::Replaced,
+        (Cause::Farewell, _) => Line::Farewell,
+        (Cause::Refused, _) => Line::TurnedAway,
+    })
+}
+
+fn line_for_why(why: Why) -> (Line, u16) {
+    match why {
+        Why::ClientClosed => (Line::WhyClientClosed, 0),
+        Why::CutShort => (Line::WhyCutShort, 0),
+        Why::Answered => (Line::WhyAnswered, 0),
+        Why::Refused(status) => (Line::WhyRefused, status.code()),
+        Why::SaidNothing => (Line::WhySaidNothing, 0),
+        Why::Idle => (Line::WhyIdle, 0),
+        Why::WebSocketClosed(_) => (Line::WhyWebSocketClosed, 0),
+        Why::Violation(code) => (Line::WhyViolation, code.0),
+        Why::NoPong => (Line::WhyNoPong, 0),
+        Why::TooSlow => (Line::WhyTooSlow, 0),
+        Why::Stalled => (Line::WhyStalled, 0),
+        Why::LeaseOver => (Line::WhyLeaseOver, 0),
+        Why::Draining => (Line::WhyDraining, 0),
+        Why::DrainOver => (Line::WhyDrainOver, 0),
+        Why::Failed(_) => (Line::WhyFailed, 0),
+        Why::NoRoom => (Line::WhyNoRoom, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The names in braces.
+    fn words(sentence: &str) -> BTreeSet<&str> {
+        sentence.split('{').skip(1).map(|rest| rest.split('}').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn every_language_has_every_line_once_and_with_the_same_words() {
+        for &line in Line::ALL {
+            for table in [english::SENTENCES, korean::SENTENCES] {
+                let count = table.iter().filter(|(known, _)| *known == line).count();
+                assert_eq!(count, 1, "{line:?}");
+            }
+            let [english, korean] =
+                [Language::English, Language::Korean].map(|language| language.sentence(line));
+            assert_eq!(words(english), words(korean), "{line:?}");
+            assert!(!english.is_empty() && english.is_ascii(), "{english}");
+            assert!(korean.chars().any(|c| ('가'..='힣').contains(&c)), "{korean}");
+        }
+    }
+
+    #[test]
+    fn words_are_put_where_they_belong() {
+        let said = Language::English.say(Line::WokenByOne, &[("fd", &9), ("others", &9999)]);
+        assert_eq!(said, "fd 9 has something to say; the other 9999 sleep on");
+    }
+}

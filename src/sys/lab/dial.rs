@@ -1,0 +1,32 @@
+//! Connections from our side: connect(2), for what tries the server out.
+
+use super::{Call, Fd, told};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::IntoRawFd;
+use std::time::Duration;
+
+/// Connects, blocking. Nothing on this socket then takes longer than `patience`: a connect(2), read(2) or
+/// write(2) that would fails (EAGAIN or ETIMEDOUT).
+pub fn dial(address: SocketAddr, patience: Duration) -> io::Result<Fd> {
+    let connected = TcpStream::connect_timeout(&address, patience);
+    let _ = told(Call::Socket, 0);
+    let _ = told(Call::Connect, 0);
+    let stream = connected?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(Fd::new(stream.into_raw_fd() as usize))
+}
+
+/// From now on close(2) resets this connection at once (SO_LINGER of 0 seconds, socket(7)): nothing stays
+/// behind in TIME_WAIT to hold a port.
+pub fn reset_on_close(socket: &Fd) -> io::Result<()> {
+    let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    let option = (&raw const at_once).cast();
+    // SAFETY: the kernel reads `size` bytes from the pointer on, all of them `at_once`'s.
+    let result =
+        unsafe { libc::setsockopt(socket.number(), libc::SOL_SOCKET, libc::SO_LINGER, option, size) };
+    told(Call::Setsockopt, result as isize).map(drop)
+}
