@@ -4,6 +4,8 @@
 //! happen at all, not when the machine is slow.
 #![allow(dead_code)]
 
+pub mod tool;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};

@@ -4,6 +4,7 @@
 
 mod alarm;
 mod child;
+mod client;
 mod cpu;
 mod descriptors;
 mod dial;
@@ -13,10 +14,12 @@ mod machine;
 mod memory;
 mod shared_port;
 mod soft_limit;
+mod standard;
 mod wide_select;
 
 pub use alarm::Alarm;
 pub use child::Child;
+pub use client::{connect, connect_result, shrink_receive_buffer};
 pub use cpu::thread_cpu;
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
 pub use dial::{dial, reset_on_close};
@@ -28,6 +31,7 @@ pub use machine::{
 pub use memory::{Slab, anonymous_bytes, memory_bytes, slab_bytes, slabs, tcp_buffer_bytes};
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
+pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 pub use wide_select::{WideSet, pselect6};
 
 // What the files beside this one stand on.
