@@ -2,10 +2,9 @@
 //! not deal with yet.
 
 use super::exchange::Exchange;
-use super::{Deadline, Hub, Name, News, Next, Seat, Technique, Turn, Why};
+use super::{Deadline, Hub, Name, News, Next, Question, Seat, Technique, Turn, Why};
 use crate::buffer::Inbox;
 use crate::http::response::Content;
-use crate::http::router::Report;
 use crate::http::{Manner, Problem, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -23,7 +22,7 @@ pub enum After {
     /// Nothing.
     Wait,
     /// Give an answer that only the server itself can give, now or later, with [`Conversation::answer`].
-    Report(Report, Manner),
+    Report(Box<Question>),
     /// Send what was said, and end.
     Close(Why),
 }
@@ -86,7 +85,7 @@ impl Conversation {
                     }
                 }
                 Next::Answered => self.await_request(turn),
-                Next::Report(report, manner) => return (used, After::Report(report, manner)),
+                Next::Report(question) => return (used, After::Report(question)),
                 Next::Close(why) => return (used, After::Close(why)),
             }
         }
@@ -199,7 +198,7 @@ impl Conversation {
                 self.technique = technique;
                 After::Wait
             }
-            Next::Report(report, manner) => After::Report(report, manner),
+            Next::Report(question) => After::Report(question),
             Next::Close(why) => After::Close(why),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::long_poll;
 use super::websocket::WebSocket;
-use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll, sse, stream};
+use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream};
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::response::{CONTINUE, Content};
 use crate::http::router::{Report, route, this_machine_only};
@@ -255,7 +255,7 @@ impl Exchange {
 
     fn owe(&mut self, report: Report, manner: Manner) -> Next {
         self.stage = Stage::Owed;
-        Next::Report(report, manner)
+        Next::Report(Box::new(Question { report, manner }))
     }
 
     /// The answer that was owed is out.

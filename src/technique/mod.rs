@@ -66,9 +66,18 @@ enum Next {
     /// The answer that was owed is out; the next request is awaited.
     Answered,
     /// An answer that only the server itself can give.
-    Report(Report, Manner),
+    Report(Box<Question>),
     /// The end, once what is to be said has been sent.
     Close(Why),
+}
+
+/// What is asked of the server itself, and how it is to be answered.
+#[derive(Debug)]
+pub struct Question {
+    /// What.
+    pub report: Report,
+    /// How.
+    pub manner: Manner,
 }
 
 /// The techniques by name, as logs, metrics and `/kernel` say them.
