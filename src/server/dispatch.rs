@@ -179,9 +179,6 @@ impl Server {
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
         self.story.cause = cause;
-        // Who goes on with its history may have to go on again, and who was due must be given another time.
-        let may_be_steady = matches!(cause, Cause::Heard | Cause::Events);
-        let steady = if may_be_steady { connection.steady() } else { None };
         let before = Before { seat: connection.seat() };
         sys::charge_to(account_of(connection.name()));
         let backlog = connection.backlog();
@@ -192,10 +189,9 @@ impl Server {
             let after = self.answer_reports(id, after, now);
             return self.settle_from(id, before, after, now);
         }
-        // Who is as steady as before has nothing to tell but what it says.
-        let is_steady = steady.is_some() && connection.steady() == steady && matches!(after, After::Wait);
         let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
-        if is_steady && spoken.said.is_ok() && connection.backlog() == 0 {
+        let has_sent_all = backlog == 0 && connection.backlog() == 0;
+        if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
             return self.report_reaction(id, before.seat, spoken.length, now);
         }
         self.settle_spoken(id, before, after, spoken, now);

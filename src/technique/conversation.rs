@@ -19,8 +19,10 @@ const GULP: usize = 64 * 1024;
 /// What is left to do after a reaction.
 #[derive(Debug)]
 pub enum After {
-    /// Nothing.
+    /// Nothing, but to derive from its state what others must know.
     Wait,
+    /// Nothing at all: its state is the same to all others.
+    Same,
     /// Give an answer that only the server itself can give, now or later, with [`Conversation::answer`].
     Report(Box<Question>),
     /// Send what was said, and end.
@@ -58,12 +60,14 @@ impl Conversation {
         let (used, after) = self.read_on(&mut bytes, turn);
         bytes.drain(..used);
         self.inbox.keep(bytes);
-        after
+        // There is more room for bytes than before.
+        if let After::Same = after { After::Wait } else { after }
     }
 
     /// Deals with as many bytes as can be dealt with, and says how many.
     fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, After) {
         let mut used = 0;
+        let mut is_same = !self.paused;
         self.paused = false;
         loop {
             if used < bytes.len() && turn.out.len() >= MOUTHFUL {
@@ -73,9 +77,14 @@ impl Conversation {
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
+                Next::Same if used == bytes.len() => {
+                    return (used, if is_same { After::Same } else { After::Wait });
+                }
                 Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
-                Next::Wait => {}
+                Next::Same => {}
+                Next::Wait => is_same = false,
                 Next::Become(technique) => {
+                    is_same = false;
                     self.technique = technique;
                     // Who comes while the server is going away is told so at once.
                     if turn.hub.draining
@@ -84,7 +93,10 @@ impl Conversation {
                         return (used, After::Close(why));
                     }
                 }
-                Next::Answered => self.await_request(turn),
+                Next::Answered => {
+                    is_same = false;
+                    self.await_request(turn);
+                }
                 Next::Report(question) => return (used, After::Report(question)),
                 Next::Close(why) => return (used, After::Close(why)),
             }
@@ -189,6 +201,7 @@ impl Conversation {
     fn follow(&mut self, next: Next, turn: &mut Turn<'_>) -> After {
         match next {
             Next::Wait => After::Wait,
+            Next::Same => After::Same,
             Next::Answered => {
                 self.await_request(turn);
                 self.turn_to_the_next(turn)
@@ -273,20 +286,6 @@ impl Conversation {
         }
     }
 
-    /// What it speaks, if it is *steady*: between two requests, following a channel, or an open WebSocket, with
-    /// nothing unfinished. Whoever is as steady after a reaction as before has the same seat, wants the same of
-    /// the kernel, and has a deadline of the same kind, not earlier than it was.
-    #[inline]
-    pub fn steady(&self) -> Option<Name> {
-        let is_steady = match &self.technique {
-            Technique::Exchange(exchange) => exchange.is_between_requests(),
-            Technique::LongPoll(_) => false,
-            Technique::Stream(_) | Technique::Sse(_) => true,
-            Technique::WebSocket(websocket) => websocket.is_open(),
-        };
-        (is_steady && !self.paused && self.inbox.is_empty()).then(|| self.name())
-    }
-
     /// Whether it must be told of the client's FIN though it reads no more: a parked poll behind which as many
     /// bytes wait as may be kept.
     pub fn listens_for_the_end(&self, settings: &Settings) -> bool {
@@ -315,7 +314,7 @@ impl Technique {
             Technique::Exchange(exchange) => exchange.on_bytes(bytes, turn),
             // What comes behind a parked poll waits.
             Technique::LongPoll(_) => (0, Next::Wait),
-            Technique::Stream(_) | Technique::Sse(_) => (bytes.len(), Next::Wait),
+            Technique::Stream(_) | Technique::Sse(_) => (bytes.len(), Next::Same),
             Technique::WebSocket(websocket) => websocket.on_bytes(bytes, turn),
         }
     }

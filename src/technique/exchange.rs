@@ -68,6 +68,12 @@ impl Exchange {
             // An empty line before a request is skipped (RFC 9112 §2.2).
             Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
             _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
+            Stage::Idle => {
+                let spoke = self.spoke;
+                let (used, next) = self.on_head(bytes, turn);
+                let is_same = used > 0 && matches!(self.stage, Stage::Idle) && self.spoke == spoke;
+                (used, if matches!(next, Next::Wait) && is_same { Next::Same } else { next })
+            }
             _ => self.on_head(bytes, turn),
         }
     }
@@ -295,12 +301,6 @@ impl Exchange {
             Stage::Owed | Stage::Idle => (settings.idle_timeout, Due::Idle),
         };
         Deadline { at: self.since + span, kind }
-    }
-
-    /// Whether the last answer is out, and nothing has come since.
-    #[inline]
-    pub(super) fn is_between_requests(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
     }
 
     /// Whether no request is under way: nobody is owed anything.

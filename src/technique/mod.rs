@@ -61,6 +61,9 @@ enum Technique {
 enum Next {
     /// Nothing: the state is as it should be.
     Wait,
+    /// Nothing at all: what was said is all there is to tell of. Seat, name, appetite and the kind of the
+    /// deadline are what they were, and the deadline itself is no earlier.
+    Same,
     /// Another technique from here on.
     Become(Technique),
     /// The answer that was owed is out; the next request is awaited.
