@@ -7,7 +7,7 @@
 //! 2. *dispatch* (`dispatch.rs`): who is ready is read from, written to, accepted;
 //! 3. *expire* (`dispatch.rs`): whose deadline has come is told so;
 //! 4. *deliver* (`deliver.rs`): who waits for what was published meanwhile is told;
-//! 5. *resume* (`deliver.rs`): who paused in mid-work goes on a little.
+//! 5. *resume* (`deliver.rs`): who paused in mid-work goes on a little; what it publishes is delivered too.
 //!
 //! In each of them a connection *reacts*, and after each reaction [`Server::settle`] (`settle.rs`)
 //! derives from its state what everybody else must know: the kernel (interest), the wheel (deadline)
@@ -239,6 +239,8 @@ impl Server {
             // 5. Resume.
             self.resume(now);
             self.look_on(now);
+            // Requests behind others were heard there too: what they published must not wait for the next waking.
+            self.deliver(now);
             self.audit();
             self.ledger.end_turn();
             sys::charge_to(ledger::LOOP);
