@@ -260,10 +260,15 @@ impl Server {
         !may_be_more
     }
 
+    /// Whether there is something left to do that nobody has to wake the loop for.
+    fn is_in_mid_work(&self) -> bool {
+        !self.unfinished.is_empty() || self.is_looking()
+    }
+
     /// How long to sleep from `now` on, in milliseconds: until the wheel's next deadline. Not at all while
     /// somebody is in mid-work.
     fn timeout(&self, now: Moment) -> Option<u64> {
-        if !self.unfinished.is_empty() || self.mirror.is_looking() {
+        if self.is_in_mid_work() {
             return Some(0);
         }
         let next = self.wheel.next()?;

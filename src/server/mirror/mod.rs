@@ -141,11 +141,6 @@ impl Mirror {
             self.askers.extend(survey.askers);
         }
     }
-
-    /// Whether a look is under way, and the loop must not sleep.
-    pub(super) fn is_looking(&self) -> bool {
-        self.survey.is_some()
-    }
 }
 
 impl Survey {
@@ -181,6 +176,13 @@ impl Survey {
 }
 
 impl Server {
+    /// Whether a look is under way or is to begin in the next turn, and the loop must not sleep. (Who asks during
+    /// one, or behind the answer to one, waits for another, and no timer is armed for that yet.)
+    pub(super) fn is_looking(&self) -> bool {
+        let waits_for_the_timer = || self.wheel.deadline(MIRROR_TIMER).is_some();
+        self.mirror.survey.is_some() || !self.mirror.askers.is_empty() && !waits_for_the_timer()
+    }
+
     /// Takes the next slice of the look under way; begins one if somebody waits for it and it is time.
     #[inline]
     pub(super) fn look_on(&mut self, now: Now) {
