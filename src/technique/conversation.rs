@@ -290,6 +290,7 @@ impl Conversation {
             Technique::Stream(_) | Technique::Sse(_) => GULP,
             // Who does not take its answers is asked for no more questions.
             _ if backlog > 0 => 0,
+            Technique::Exchange(exchange) if exchange.is_owed() => 0,
             Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
             Technique::WebSocket(_) => GULP,
         }
