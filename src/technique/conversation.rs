@@ -206,7 +206,12 @@ impl Conversation {
 
     /// Requests that waited behind an answer have their turn now (RFC 6202 §5.2).
     fn turn_to_the_next(&mut self, turn: &mut Turn<'_>) -> After {
-        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+        if self.inbox.is_empty() {
+            return After::Wait;
+        }
+        // Their answers come behind this one, of which many may have the same bytes.
+        turn.out.unshare();
+        self.resume_with(&[], turn)
     }
 
     fn await_request(&mut self, turn: &Turn<'_>) {
