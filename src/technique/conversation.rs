@@ -218,7 +218,12 @@ impl Conversation {
 
     /// Requests that waited behind an answer have their turn now (RFC 6202 §5.2).
     fn turn_to_the_next(&mut self, turn: &mut Turn<'_>) -> After {
-        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+        if self.inbox.is_empty() {
+            return After::Wait;
+        }
+        // Their answers come behind this one, of which many may have the same bytes.
+        turn.out.unshare();
+        self.resume_with(&[], turn)
     }
 
     fn await_request(&mut self, turn: &Turn<'_>) {
@@ -302,6 +307,7 @@ impl Conversation {
             Technique::Stream(_) | Technique::Sse(_) => GULP,
             // Who does not take its answers is asked for no more questions.
             _ if backlog > 0 => 0,
+            Technique::Exchange(exchange) if exchange.is_owed() => 0,
             Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
             Technique::WebSocket(_) => GULP,
         }

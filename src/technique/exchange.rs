@@ -308,6 +308,11 @@ impl Exchange {
         matches!(self.stage, Stage::Fresh | Stage::Idle)
     }
 
+    /// Whether an answer is owed that only the server itself can give, and may give later.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.stage, Stage::Owed)
+    }
+
     /// Time begins again: until now nothing could be read.
     pub(super) fn begin_again(&mut self, now: Tick) {
         self.since = now;
