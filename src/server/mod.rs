@@ -232,9 +232,7 @@ impl Server {
                 self.expire(now);
             }
             // 4. Deliver.
-            if self.hub.channels.is_ringing() {
-                self.deliver(now);
-            }
+            self.deliver(now);
             // 5. Resume.
             if !self.unfinished.is_empty() {
                 self.resume(now);
