@@ -2,7 +2,7 @@
 
 use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
-use super::settle::{Before, speak};
+use super::settle::{Before, failure, speak};
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
@@ -201,12 +201,4 @@ impl Server {
 /// Nothing was there after all, or a signal came between (read(2)).
 fn is_no_error(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// ETIMEDOUT is TCP_USER_TIMEOUT: the kernel has seen sooner than we that the peer takes nothing.
-pub(super) fn failure(error: &io::Error) -> Why {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Why::Stalled;
-    }
-    Why::Failed(error.raw_os_error().unwrap_or(0))
 }

@@ -7,7 +7,6 @@
 //! | the wheel | when something is due | `Connection::deadline` |
 //! | the kernel | what to wake it for | `Connection::wants` |
 
-use super::dispatch::failure;
 use super::ledger::{Ledger, account_of};
 use super::narration::Cause;
 use super::{Server, timer_of};
@@ -292,4 +291,12 @@ impl Server {
             assert_eq!(seat.and_then(|seat| seat.browser), Some(*browser), "a browser without its poll");
         }
     }
+}
+
+/// ETIMEDOUT is TCP_USER_TIMEOUT: the kernel has seen sooner than we that the peer takes nothing.
+pub(super) fn failure(error: &io::Error) -> Why {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Why::Stalled;
+    }
+    Why::Failed(error.raw_os_error().unwrap_or(0))
 }

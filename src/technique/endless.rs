@@ -1,6 +1,7 @@
 //! An answer without end, in whatever notation: what HTTP streaming and Server-Sent Events share.
 
-use super::feed::{Feed, Framing, Notation, TooSlow};
+use super::feed::{Feed, Notation, TooSlow};
+use super::framing::Framing;
 use super::{Deadline, Due, Hub, News, Next, Seat, Turn, Why};
 use crate::channel::{ChannelId, Since};
 use crate::http::response::{Content, LAST_CHUNK};

@@ -22,6 +22,7 @@ mod conversation;
 mod endless;
 mod exchange;
 mod feed;
+mod framing;
 mod hub;
 mod long_poll;
 mod object;

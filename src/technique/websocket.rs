@@ -2,7 +2,8 @@
 //!
 //! `/ws` greets, publishes what it is sent, and says what is published; `/echo` says what it hears.
 
-use super::feed::{Feed, Framing, Notation, TooSlow};
+use super::feed::{Feed, Notation, TooSlow};
+use super::framing::Framing;
 use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
 use crate::channel::{Audience, ChannelId, Data, Since};
 use crate::http::response::Content;
