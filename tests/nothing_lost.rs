@@ -661,3 +661,25 @@ fn who_comes_with_a_cursor_from_before_a_restart_is_told_missed_and_goes_on() {
         }
     }
 }
+
+#[test]
+fn what_is_published_behind_other_requests_is_heard_though_nobody_else_stirs() {
+    for mechanism in MECHANISMS {
+        let server = Server::start(&["--multiplexer", mechanism]);
+        // An answer so large that whoever asked for it pauses before its next request.
+        (0..3).for_each(|_| drop(server.publish("lobby", &"x".repeat(60_000))));
+        let before = ["/news", "/kernel"];
+        for (number, before) in before.iter().enumerate() {
+            let mut parked = server.connect_and_send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
+            server.wait_for_subscribers(1);
+            let mut publisher = server.connect();
+            publisher.send(&format!(
+                "GET {before} HTTP/1.1\r\nHost: a\r\n\r\n\
+                 POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nnews{number}"
+            ));
+            assert_eq!(publisher.answer().status, 200);
+            assert_eq!(publisher.answer().status, 201);
+            assert!(parked.answer().body.contains(&format!("news{number}")), "{mechanism}, behind {before}");
+        }
+    }
+}

@@ -49,10 +49,11 @@ impl Endless {
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
         match news {
             News::Events(round) => match self.feed.on_events(round, turn, self.notation) {
-                Ok(()) => {
-                    self.note_what_was_said(turn);
-                    Next::Wait
+                Ok(true) => {
+                    self.said = turn.now.tick;
+                    Next::Same
                 }
+                Ok(false) => Next::Wait,
                 Err(TooSlow) => self.end(turn, Why::TooSlow),
             },
             News::Draining => self.end(turn, Why::Draining),

@@ -114,20 +114,20 @@ impl Feed {
         }
     }
 
-    /// Says what was published, if it is up to date.
+    /// Says what was published, if it is up to date; whether it was.
     pub(super) fn on_events(
         &mut self,
         round: &mut Round,
         turn: &mut Turn<'_>,
         notation: &Notation,
-    ) -> Result<(), TooSlow> {
+    ) -> Result<bool, TooSlow> {
         if self.heard != round.heard {
             // Behind, and fed from the history; or subscribed in the middle of this very turn.
-            return Ok(());
+            return Ok(false);
         }
         if self.fed && turn.backlog > 0 {
             // It reads history still, which is never a reason to let it go: so this is history too.
-            return Ok(());
+            return Ok(false);
         }
         self.fed = false;
         let form = Form::Words { technique: notation.technique, framing: self.framing };
@@ -137,7 +137,7 @@ impl Feed {
         }
         turn.out.shared = Some(bytes);
         self.move_to(last, turn, notation);
-        Ok(())
+        Ok(true)
     }
 
     fn move_to(&mut self, last: u64, turn: &mut Turn<'_>, notation: &Notation) {
