@@ -11,11 +11,13 @@
 //!   same, and the exit status is 1.
 //! - Everything is bounded: rounds, file descriptors, and how long anything is waited for.
 
+pub mod floor;
 pub mod idle;
 pub mod line;
 pub mod machine;
 pub mod matrix;
 pub mod plot;
+pub mod process;
 pub mod readiness;
 pub mod receipt;
 pub mod report;

@@ -1,7 +1,7 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, idle, matrix, readiness, receipt, wheel};
+use crate::bench::{self, Effort, Report, floor, idle, matrix, readiness, receipt, wheel};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -30,6 +30,12 @@ enum Bench {
     /// What a client costs that waits: bytes of the server's memory and of the kernel's, with 10,000 of them
     #[command(after_help = "Example:\n  doorbell bench idle --markdown")]
     Idle(Timing),
+    /// The server beside a bare loop that reads and writes as many bytes and understands none of them
+    #[command(after_help = "Example:\n  doorbell bench floor --markdown --svg floor.svg")]
+    Floor(Flooring),
+    /// That bare loop: it says where it listens, and is ended by whoever started it
+    #[command(hide = true)]
+    FloorServer(Bare),
     /// What a timer costs on our timing wheel, on a BinaryHeap and on a BTreeMap, up to 1,000,000 of them
     #[command(after_help = "Example:\n  doorbell bench wheel --rounds 9 --json")]
     Wheel(Timing),
@@ -74,6 +80,31 @@ struct Timing {
     quick: bool,
 }
 
+/// The flags of the floor.
+#[derive(Debug, Args)]
+struct Flooring {
+    #[command(flatten)]
+    timing: Timing,
+    /// Fail when a ratio misses what it is to reach by more than a tenth
+    #[arg(long)]
+    gate: bool,
+}
+
+/// How many bytes each thing has on the floor; see `floor::Sizes`.
+#[derive(Debug, Args)]
+struct Bare {
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    question: usize,
+    #[arg(long)]
+    answer: usize,
+    #[arg(long)]
+    publication: usize,
+    #[arg(long)]
+    event: usize,
+    #[arg(long)]
+    once: bool,
+}
+
 /// How the report is printed.
 #[derive(Debug, Args)]
 struct Form {
@@ -95,6 +126,8 @@ pub(super) fn run(words: Words) -> ExitCode {
         }
         Bench::Readiness(flags) => flags.run("readiness", readiness::run),
         Bench::Idle(flags) => flags.run("idle", idle::run),
+        Bench::Floor(Flooring { timing, gate }) => timing.run("floor", |effort| floor::run(effort, gate)),
+        Bench::FloorServer(bare) => bare.run(),
         Bench::Wheel(flags) => flags.run("wheel", wheel::run),
     };
     match outcome {
@@ -112,7 +145,7 @@ impl Counting {
 }
 
 impl Timing {
-    fn run(self, name: &str, bench: fn(&Effort) -> Result<Report, String>) -> Result<(), String> {
+    fn run(self, name: &str, bench: impl FnOnce(&Effort) -> Result<Report, String>) -> Result<(), String> {
         let told = |error| format!("bench {name}: {error}");
         // Before the work, lest it be done in vain.
         let picture = self.svg.as_deref().map(Picture::open).transpose().map_err(told)?;
@@ -122,6 +155,14 @@ impl Timing {
             picture.draw(&report).map_err(told)?;
         }
         self.form.tell(&report)
+    }
+}
+
+impl Bare {
+    fn run(self) -> Result<(), String> {
+        let Bare { question, answer, publication, event, once } = self;
+        let sizes = floor::Sizes { question, answer, publication, event, once };
+        floor::serve(sizes).map_err(|error| format!("bench floor-server: {error}"))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The rules are those of the folder above, but for one: nothing here is ever narrated.
 
+mod affinity;
 mod alarm;
 mod child;
 mod client;
@@ -17,10 +18,11 @@ mod soft_limit;
 mod standard;
 mod wide_select;
 
+pub use affinity::{Pinned, allowed_cpus, pin_process};
 pub use alarm::Alarm;
 pub use child::Child;
 pub use client::{connect, connect_result, shrink_receive_buffer};
-pub use cpu::thread_cpu;
+pub use cpu::{process_cpu, thread_cpu};
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
 pub use dial::{dial, reset_on_close};
 pub use file::{create_file, write_all};
