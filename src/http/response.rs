@@ -1,5 +1,6 @@
 //! Answers, as bytes (RFC 9112 §4, §6).
 
+use super::date::DateCache;
 use super::origin::Cors;
 use super::path::Path;
 use super::problem::Status;
@@ -39,26 +40,53 @@ pub enum Content<'a> {
     Unsaid(&'a str),
 }
 
-/// Appends an answer: status line, `Date`, the fields that every answer has, `fields`, and content.
+/// How every answer begins: the status line, `Date`, `Connection`, and what guards against guessing. One answer
+/// is mostly like the last, so it is kept for as long as the second and the rest of it are the same.
+#[derive(Debug, Default)]
+pub struct Opening {
+    date: DateCache,
+    kept: Option<(Status, bool, u64)>,
+    text: String,
+}
+
+impl Opening {
+    fn of(&mut self, status: Status, keep_alive: bool, wall: u64) -> &str {
+        let this = Some((status, keep_alive, wall / 1000));
+        if self.kept != this {
+            self.kept = this;
+            self.write(status, keep_alive, wall);
+        }
+        &self.text
+    }
+
+    fn write(&mut self, status: Status, keep_alive: bool, wall: u64) {
+        // An answer of 101 has its own Connection field.
+        let connection = match (status, keep_alive) {
+            (Status::SwitchingProtocols, _) => "",
+            (_, true) => "\r\nConnection: keep-alive",
+            (_, false) => "\r\nConnection: close",
+        };
+        self.text.clear();
+        let date = self.date.at(wall);
+        for part in [status.line(), "Date: ", date, connection, "\r\nX-Content-Type-Options: nosniff"] {
+            self.text.push_str(part);
+        }
+    }
+}
+
+/// Appends an answer: its opening (`wall` is the time in milliseconds since 1970), `fields`, and content.
 /// `origin` is the value of `Access-Control-Allow-Origin`, if there is one.
 pub fn write(
     out: &mut Vec<u8>,
     manner: &Manner,
     status: Status,
-    date: &str,
+    (opening, wall): (&mut Opening, u64),
     origin: Option<&str>,
     fields: &[(&str, &str)],
     content: Content<'_>,
 ) {
+    out.extend_from_slice(opening.of(status, manner.keep_alive, wall).as_bytes());
     let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
-    put(status.line());
-    put("Date: ");
-    put(date);
-    // An answer of 101 has its own Connection field.
-    if status != Status::SwitchingProtocols {
-        put(if manner.keep_alive { "\r\nConnection: keep-alive" } else { "\r\nConnection: close" });
-    }
-    put("\r\nX-Content-Type-Options: nosniff");
     if let Some(origin) = origin {
         put("\r\nVary: Origin\r\nAccess-Control-Allow-Origin: ");
         put(origin);
@@ -132,8 +160,18 @@ mod tests {
     fn a_head_without_content_ends_in_an_empty_line() {
         let mut out = Vec::new();
         let fields = [("Allow", "GET")];
-        write(&mut out, &Manner::BROKEN, Status::NoContent, "D", Some("http://a"), &fields, Content::Empty);
-        let expected = "HTTP/1.1 204 No Content\r\nDate: D\r\nConnection: close\r\n\
+        let mut opening = Opening::default();
+        let manner = &Manner::BROKEN;
+        write(
+            &mut out,
+            manner,
+            Status::NoContent,
+            (&mut opening, 0),
+            Some("http://a"),
+            &fields,
+            Content::Empty,
+        );
+        let expected = "HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nConnection: close\r\n\
              X-Content-Type-Options: nosniff\r\nVary: Origin\r\nAccess-Control-Allow-Origin: http://a\r\n\
              Allow: GET\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -3,8 +3,8 @@
 use super::Tally;
 use crate::buffer::Outgoing;
 use crate::channel::{ChannelId, Channels, Cursor, Data, Delivered, Epoch};
-use crate::http::response::{self, Content};
-use crate::http::{DateCache, Manner, Problem, Status};
+use crate::http::response::{self, Content, Opening};
+use crate::http::{Manner, Problem, Status};
 use crate::random::Random;
 use crate::rate::RateLimit;
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub struct Hub {
     pub(super) deflate: Deflate,
     rate: Option<RateLimit>,
     pub(super) random: Random,
-    date: DateCache,
+    opening: Opening,
     secret: u64,
 }
 
@@ -47,7 +47,7 @@ impl Hub {
             draining: false,
             deflate: Deflate::default(),
             random: Random::new(seed),
-            date: DateCache::default(),
+            opening: Opening::default(),
             secret: seed,
         }
     }
@@ -63,7 +63,7 @@ impl Hub {
         content: Content<'_>,
     ) {
         let origin = manner.cors.allows(&self.settings.allow_origin);
-        response::write(out, manner, status, self.date.at(now.wall), origin, fields, content);
+        response::write(out, manner, status, (&mut self.opening, now.wall), origin, fields, content);
     }
 
     /// Who polls where: told apart by 64 bits that nobody can aim at without knowing the seed.
