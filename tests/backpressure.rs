@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 use support::{Answer, Client, MECHANISMS, Server, masked_frame, narrow};
 
