@@ -244,10 +244,29 @@ fn the_list_is_cut_and_the_counts_are_not() {
     });
 }
 
+#[test]
+fn whoever_asks_gets_as_many_as_it_asked_for() {
+    for_each_mechanism(|mechanism| {
+        let server = Server::start_over(mechanism, &[]);
+        let mut crowd: Vec<Client> = (0..60).map(|_| server.connect()).collect();
+        for (number, client) in crowd.iter_mut().enumerate() {
+            // Some of them want the same.
+            client.ask(&format!("/kernel?limit={}", number / 2));
+        }
+        for (number, client) in crowd.iter_mut().enumerate() {
+            asker_told(&client.answer().body, number / 2);
+        }
+    });
+}
+
 /// How many fds are open by this page, which lists so many.
 fn asker_sees(asker: &mut Client, target: &str, listed: usize) -> usize {
-    let page = parse(&asker.get(target).body);
-    assert_eq!(lines(&page).len(), listed, "{target}");
+    asker_told(&asker.get(target).body, listed)
+}
+
+fn asker_told(body: &str, listed: usize) -> usize {
+    let page = parse(body);
+    assert_eq!(lines(&page).len(), listed, "{page}");
     assert_eq!(page["disagreements"], 0);
     page["open_fds"].as_u64().unwrap() as usize
 }

@@ -21,7 +21,7 @@ use super::narration::Cause;
 use super::report::Answer;
 use super::{MIRROR_TIMER, Server, Source};
 use crate::http::{Manner, Problem, Status};
-use crate::multiplexer::{Interest, Token, parse_watch};
+use crate::multiplexer::{Interest, Mechanism, Token, parse_watch};
 use crate::sys::{self, OpenFds};
 use crate::table::Id;
 use crate::tick::{Now, Tick};
@@ -58,8 +58,13 @@ struct Asker {
 #[derive(Debug)]
 struct Survey {
     stage: Stage,
-    /// Whom it is for. Who asks in the middle of it would hear of a time before the question.
+    /// Whom it is for, those who want the same limit beside each other. Who asks in the middle of it would hear
+    /// of a time before the question.
     askers: Vec<Asker>,
+    /// How many fds are listed for whoever wants the most.
+    most: usize,
+    /// By what the loop waited when it was begun.
+    mechanism: Mechanism,
     /// The open fds, as the kernel lists them.
     fds: Vec<i32>,
     /// What the kernel says that it watches.
@@ -71,6 +76,8 @@ struct Survey {
     /// What came of comparing; as many as somebody wants to see.
     facts: Vec<Fact>,
     disagreements: usize,
+    /// The last answer that was made, and for which limit.
+    page: Option<(usize, Answer)>,
 }
 
 #[derive(Debug)]
@@ -83,6 +90,8 @@ enum Stage {
     Recalling,
     /// How many fds have been compared.
     Comparing(usize),
+    /// Those who asked are answered, one by one.
+    Answering,
     Done,
 }
 
@@ -146,16 +155,20 @@ impl Mirror {
 }
 
 impl Survey {
-    fn new(listing: OpenFds, askers: Vec<Asker>) -> Survey {
+    fn new(listing: OpenFds, mut askers: Vec<Asker>, mechanism: Mechanism) -> Survey {
+        askers.sort_by_key(|asker| asker.limit);
         Survey {
             stage: Stage::Listing(listing),
+            most: askers.last().map_or(0, |asker| asker.limit),
             askers,
+            mechanism,
             fds: Vec::new(),
             watched: ByFd(Vec::new()),
             believed: ByFd(Vec::new()),
             changed: HashSet::new(),
             facts: Vec::new(),
             disagreements: 0,
+            page: None,
         }
     }
 
@@ -201,19 +214,13 @@ impl Server {
         let began = sys::moment();
         while !matches!(survey.stage, Stage::Done) {
             if let Err(error) = self.go_on(&mut survey, now) {
-                return self.answer_all(survey.askers, |_| blind(&error), now);
+                return self.answer_all(survey.askers, &blind(&error), now);
             }
             if began.elapsed() >= SLICE {
                 self.mirror.survey = Some(survey);
                 return;
             }
         }
-        let askers = std::mem::take(&mut survey.askers);
-        let limits: HashSet<usize> = askers.iter().map(|asker| asker.limit).collect();
-        let pages: Vec<(usize, Answer)> =
-            limits.into_iter().map(|limit| (limit, self.page(&survey, limit, now))).collect();
-        let page = |limit| pages.iter().find(|(known, _)| *known == limit).map(|(_, page)| page.clone());
-        self.answer_all(askers, |limit| page(limit).expect("OK because each limit has its page"), now);
     }
 
     /// Opens the listing, unless the kernel was asked too short a time ago: then a timer is armed.
@@ -226,19 +233,32 @@ impl Server {
         self.wheel.cancel(MIRROR_TIMER);
         let askers = std::mem::take(&mut self.mirror.askers);
         match OpenFds::begin() {
-            Ok(listing) => Some(Survey::new(listing, askers)),
+            Ok(listing) => Some(Survey::new(listing, askers, self.multiplexer.mechanism())),
             Err(error) => {
-                self.answer_all(askers, |_| blind(&error), now);
+                self.answer_all(askers, &blind(&error), now);
                 None
             }
         }
     }
 
-    fn answer_all(&mut self, askers: Vec<Asker>, answer: impl Fn(usize) -> Answer, now: Now) {
-        for Asker { id, manner, limit } in askers {
-            let answer = answer(limit);
-            self.converse(id, Cause::Heard, now, |talk, turn| talk.answer(turn, &manner, &answer));
+    fn answer_all(&mut self, askers: Vec<Asker>, answer: &Answer, now: Now) {
+        for Asker { id, manner, .. } in askers {
+            self.converse(id, Cause::Heard, now, |talk, turn| talk.answer(turn, &manner, answer));
         }
+    }
+
+    /// Answers one of those who asked, if one is left. One answer has megabytes, and thousands may have asked.
+    fn answer_next(&mut self, survey: &mut Survey, now: Now) -> Stage {
+        if self.multiplexer.mechanism() != survey.mechanism {
+            // Somebody's next request was to move everything: what was seen is so no more.
+            self.mirror.askers.append(&mut survey.askers);
+        }
+        let Some(asker) = survey.askers.pop() else { return Stage::Done };
+        let made = survey.page.take().filter(|(limit, _)| *limit == asker.limit);
+        let (limit, page) = made.unwrap_or_else(|| (asker.limit, self.page(survey, asker.limit, now)));
+        self.answer_all(vec![asker], &page, now);
+        survey.page = Some((limit, page));
+        Stage::Answering
     }
 
     /// A small step of the look.
@@ -269,13 +289,14 @@ impl Server {
             }
             Stage::Comparing(at) if at >= survey.fds.len() => {
                 survey.compare_the_rest();
-                Stage::Done
+                Stage::Answering
             }
             Stage::Comparing(at) => {
                 let end = survey.fds.len().min(at + STRIDE);
                 (at..end).for_each(|index| self.compare(survey, index));
                 Stage::Comparing(end)
             }
+            Stage::Answering => self.answer_next(survey, now),
             Stage::Done => Stage::Done,
         };
         Ok(())
@@ -294,7 +315,7 @@ impl Server {
             false => expected.or(watched).map(|_| expected == watched),
         };
         survey.disagreements += usize::from(agree == Some(false));
-        if survey.askers.iter().all(|asker| survey.facts.len() >= asker.limit) {
+        if survey.facts.len() >= survey.most {
             return;
         }
         let is_own = believed.is_some() || self.own_unwatched(fd).is_some();
