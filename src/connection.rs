@@ -99,6 +99,11 @@ impl Connection {
         }
     }
 
+    /// Whether an answer is owed that the server itself gives later.
+    pub fn is_owed(&self) -> bool {
+        matches!(&self.phase, Phase::Talking(conversation) if conversation.is_owed())
+    }
+
     /// What it speaks, or spoke last.
     pub fn name(&self) -> Name {
         match &self.phase {

@@ -1,8 +1,8 @@
 //! Messages out of the frames of a server (RFC 6455 §5.4): not masked, and not compressed.
 
-use crate::websocket::close::{self, Code, Violation};
+use crate::websocket::close::{self, Violation};
 use crate::websocket::frame::{Header, Opcode};
-use crate::websocket::message::Said;
+use crate::websocket::message::{Said, said};
 use std::borrow::Cow;
 
 /// The largest message that is taken, in bytes. It bounds what a server can make us keep.
@@ -62,21 +62,10 @@ impl Reader {
     }
 }
 
-fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
-    const NOT_UTF8: Violation =
-        Violation { code: Code::INVALID_PAYLOAD, reason: "A text message is UTF-8 (RFC 6455 §8.1)." };
-    if !is_text {
-        return Ok(Said::Binary(payload));
-    }
-    Ok(Said::Text(match payload {
-        Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|_| NOT_UTF8)?),
-        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).map_err(|_| NOT_UTF8)?),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::close::Code;
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         [&[first, payload.len() as u8], payload].concat()

@@ -114,6 +114,11 @@ impl Conversation {
         !self.paused && matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_idle())
     }
 
+    /// Whether an answer is owed that the server itself gives later.
+    pub fn is_owed(&self) -> bool {
+        matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_owed())
+    }
+
     /// How many bytes have come and could not be dealt with yet.
     pub fn kept(&self) -> usize {
         self.inbox.len()

@@ -182,7 +182,8 @@ fn take_control<'b>(
     Ok((end, Some(said)))
 }
 
-fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
+/// A whole message of either kind; text that is not UTF-8 is 1007 (RFC 6455 §8.1).
+pub fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
     if !is_text {
         return Ok(Said::Binary(payload));
     }

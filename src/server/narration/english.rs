@@ -45,6 +45,7 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::WaitsBehind, "a poll is parked here: this waits behind it"),
     (Line::HalfHead, "not a whole head yet: the rest has {seconds} s"),
     (Line::HalfBody, "not a whole body yet: the rest has {seconds} s"),
+    (Line::Owed, "that takes a look at the kernel: the answer comes when it is done"),
     (Line::HeardAndKept, "nothing to say to that"),
     (Line::Answered, "{status} to {path}; the next request may come on the same connection"),
     (Line::AnsweredLast, "{status} to {path}; it is the last answer on this connection"),

@@ -45,6 +45,7 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::WaitsBehind, "보류 중인 롱 폴링이 먼저다. 이 요청은 그 뒤에서 기다린다"),
     (Line::HalfHead, "헤더가 아직 다 오지 않았다. 남은 시간은 {seconds}초"),
     (Line::HalfBody, "본문이 아직 다 오지 않았다. 남은 시간은 {seconds}초"),
+    (Line::Owed, "커널을 살펴봐야 답할 수 있다. 다 살펴본 뒤에 응답한다"),
     (Line::HeardAndKept, "답할 것이 없다"),
     (Line::Answered, "{path}에 {status} 응답. 같은 연결로 다음 요청을 받는다"),
     (Line::AnsweredLast, "{path}에 {status} 응답. 이 연결의 마지막 응답이다"),
