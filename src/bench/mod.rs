@@ -11,10 +11,12 @@
 //!   same, and the exit status is 1.
 //! - Everything is bounded: rounds, file descriptors, and how long anything is waited for.
 
+pub mod crowd;
 pub mod idle;
 pub mod line;
 pub mod machine;
 pub mod matrix;
+pub mod peers;
 pub mod plot;
 pub mod readiness;
 pub mod receipt;
@@ -22,6 +24,7 @@ pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod table;
+pub mod techniques;
 pub mod timers;
 pub mod wheel;
 

@@ -25,6 +25,7 @@ macro_rules! calls {
 calls! {
     Accept4 = "accept4",
     Bind = "bind",
+    ClockGetres = "clock_getres",
     ClockGettime = "clock_gettime",
     Clone = "clone",
     Close = "close",
@@ -49,6 +50,8 @@ calls! {
     Prlimit64 = "prlimit64",
     Read = "read",
     Readlink = "readlink",
+    SchedGetaffinity = "sched_getaffinity",
+    SchedSetaffinity = "sched_setaffinity",
     // select() of glibc is the system call pselect6.
     Select = "pselect6",
     Setitimer = "setitimer",

@@ -2,6 +2,7 @@
 //!
 //! The rules are those of the folder above, but for one: nothing here is ever narrated.
 
+mod affinity;
 mod alarm;
 mod child;
 mod cpu;
@@ -11,21 +12,24 @@ mod file;
 mod fork;
 mod machine;
 mod memory;
+mod process_clock;
 mod shared_port;
 mod soft_limit;
 mod wide_select;
 
+pub use affinity::{Pinned, allowed_cpus, pin_process};
 pub use alarm::Alarm;
 pub use child::Child;
 pub use cpu::thread_cpu;
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
-pub use dial::{dial, reset_on_close};
-pub use file::{create_file, write_all};
+pub use dial::{dial, reset_on_close, set_nonblocking};
+pub use file::{create_file, read_file, write_all};
 pub use fork::{Forked, fork};
 pub use machine::{
     cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, stderr_is_a_terminal,
 };
-pub use memory::{Slab, anonymous_bytes, memory_bytes, slab_bytes, slabs, tcp_buffer_bytes};
+pub use memory::{Slab, anonymous_bytes, memory_bytes, own_bytes, slab_bytes, slabs, tcp_buffer_bytes};
+pub use process_clock::process_clock;
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
 pub use wide_select::{WideSet, pselect6};
