@@ -31,17 +31,17 @@ pub(super) fn find(
         measured.map_err(|error| server.told(&format!("{technique}: {error}")))
     })?;
     let names: Vec<&str> = servers.iter().map(|server| server.peer.name).collect();
-    let panel = |title: &str, figure: usize| Panel {
-        title: title.to_owned(),
+    let panel = |who: &str, figure: usize| Panel {
+        title: format!("until the {who} has heard"),
         x: Axis::of_names(&TECHNIQUES),
-        y: Axis::linear("milliseconds"),
+        y: Axis::linear(&format!("milliseconds to the {who}")),
         lines: bars(&names, |name| {
             let at = names.iter().position(|other| *other == name).unwrap_or(0);
             let median = |row: usize| figures[row * count + at][figure].median;
             (0..TECHNIQUES.len()).map(|row| (row as f64, median(row))).collect()
         }),
     };
-    let panels = vec![panel("until the first has heard", 0), panel("until the last has heard", 1)];
+    let panels = vec![panel("first", 0), panel("last", 1)];
     Ok((table(&names, &figures, clients), panels))
 }
 

@@ -70,7 +70,7 @@ fn panel(names: &[&str], figures: &[[Spread; 1]]) -> Panel {
     Panel {
         title: "memory of those who wait".to_owned(),
         x: Axis::of_names(&TECHNIQUES),
-        y: Axis::logarithmic("bytes each"),
+        y: Axis::logarithmic("bytes each (logarithmic)"),
         lines,
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn find(stage: &mut Stage, effort: &Effort) -> Result<Finding, String
         ],
         panels: vec![Panel {
             title: "long polling under load".to_owned(),
-            x: Axis::logarithmic("events a second"),
+            x: Axis::logarithmic("events published a second"),
             y: Axis::logarithmic("for each answer; for each delivery"),
             lines: vec![line("events in an answer", TOGETHER), line("CPU µs", CPU)],
         }],

@@ -99,7 +99,7 @@ fn panel(contenders: &[Technique], figures: &[[Spread; FIGURES]]) -> Panel {
     Panel {
         title: "how late an event is (a time: short polling)".to_owned(),
         x: Axis::of_names(&names.iter().map(String::as_str).collect::<Vec<_>>()),
-        y: Axis::logarithmic("milliseconds"),
+        y: Axis::logarithmic("milliseconds (logarithmic)"),
         lines: vec![bars("p50", 0), bars("p99", 1)],
     }
 }
