@@ -62,6 +62,14 @@ impl Outgoing {
         self.shared = None;
     }
 
+    /// Makes what is shared with others its own too, so that more may be said behind it.
+    pub fn unshare(&mut self) {
+        self.payload = self.all_payload();
+        if let Some(shared) = self.shared.take() {
+            self.own.extend_from_slice(&shared);
+        }
+    }
+
     /// How many bytes of it are payload, those for many included.
     pub fn all_payload(&self) -> usize {
         self.payload + self.shared.as_ref().map_or(0, |shared| shared.0.payload)

@@ -115,18 +115,6 @@ impl Connection {
         }
     }
 
-    /// What it speaks, if its conversation is steady ([`Conversation::steady`]), its timer is armed, and nothing
-    /// waits to be sent.
-    #[inline]
-    pub fn steady(&self) -> Option<Name> {
-        match &self.phase {
-            Phase::Talking(conversation) if self.outbox.is_empty() && self.armed.is_some() => {
-                conversation.steady()
-            }
-            _ => None,
-        }
-    }
-
     /// Why it is leaving, if it is.
     pub fn why_leaving(&self) -> Option<Why> {
         match &self.phase {

@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! cli            the words on the command line
+//! client, swarm  beside the server: the other end of each technique, and a crowd of them
 //! exhibit        famous mistakes, each beside its cure; on multiplexer, sys and the ground alone
 //! server         the loop: sleep, dispatch, expire, deliver, resume; and settle
 //! connection     one accepted socket
@@ -32,6 +33,8 @@ pub mod bench;
 pub mod buffer;
 pub mod channel;
 pub mod cli;
+#[cfg(feature = "lab")]
+pub mod client;
 pub mod connection;
 #[cfg(feature = "lab")]
 pub mod exhibit;
@@ -42,6 +45,8 @@ pub mod random;
 pub mod rate;
 pub mod server;
 pub mod settings;
+#[cfg(feature = "lab")]
+pub mod swarm;
 pub mod sys;
 pub mod table;
 pub mod technique;

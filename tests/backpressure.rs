@@ -3,12 +3,11 @@
 mod support;
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
-use support::{Answer, Client, MECHANISMS, Server, masked_frame};
+use support::{Answer, Client, MECHANISMS, Server, masked_frame, narrow};
 
 /// The techniques whose subscribers stay.
 const TECHNIQUES: [&str; 3] = ["sse", "stream", "websocket"];
@@ -18,16 +17,6 @@ const TIGHT: [&str; 6] = ["--outbox-limit", "64KiB", "--history-bytes", "256MiB"
 
 fn tight_server(mechanism: &str) -> Server {
     Server::start(&[&TIGHT[..], &["--multiplexer", mechanism]].concat())
-}
-
-/// A client between whom and the server the kernel holds little: its window is small, and small segments
-/// make for a small send buffer on the other side.
-fn narrow(server: &Server) -> Client {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(8 * 1024).unwrap();
-    socket.set_tcp_mss(1000).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    Client::new(TcpStream::from(socket))
 }
 
 /// What a subscriber hears in the end.

@@ -166,7 +166,8 @@ impl World {
         let now = Now { tick: self.now, wall: 1_768_252_695_123 + self.now.0 };
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: party.backlog, from: None };
         let mut after = react(&mut party.talk, &mut turn);
-        while let After::Report(_, manner) = after {
+        while let After::Report(question) = after {
+            let manner = question.manner;
             after = party.talk.answer(&mut turn, &manner, &Ok(("text/plain", b"figures".to_vec())));
         }
         let said = [&out.own, out.shared.as_deref().unwrap_or(&[])].concat();

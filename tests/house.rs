@@ -66,7 +66,9 @@ fn every_unsafe_block_says_why_it_is_safe() {
 
 /// The floors, from the top: whoever stands on one may call on those that are named, and on the ground.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["bench", "exhibit", "server", "multiplexer", "settings", "sys"]),
+    ("cli", &["bench", "client", "exhibit", "server", "swarm", "channel", "multiplexer", "settings", "sys"]),
+    ("swarm", &["client", "channel", "random", "multiplexer", "sys"]),
+    ("client", &["http", "websocket", "channel", "random", "multiplexer", "sys"]),
     ("bench", &["multiplexer", "sys", "random"]),
     ("exhibit", &["multiplexer", "sys"]),
     ("server", &["connection", "technique", "channel", "http", "multiplexer", "sys", "settings"]),

@@ -585,6 +585,69 @@ fn who_is_cut_at_any_moment_and_resumes_loses_nothing_and_hears_nothing_twice() 
     }
 }
 
+/// Moves everybody from one mechanism to the next until it is over, and looks now and then whether the kernel
+/// agrees; returns how often each was done.
+fn keep_moving(stage: &Stage) -> (usize, usize) {
+    let connect = || Client::new(TcpStream::connect(*stage.address()).unwrap());
+    let (mut mover, mut onlooker) = (connect(), connect());
+    let (mut moves, mut looks, mut looking) = (0, 0, false);
+    for mechanism in MECHANISMS.iter().cycle().skip(1) {
+        if stage.over.load(Ordering::Relaxed) {
+            break;
+        }
+        let body = format!("{{\"multiplexer\":\"{mechanism}\"}}");
+        mover.send(&format!(
+            "POST /kernel/multiplexer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        let answer = mover.answer();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        moves += 1;
+        if looking {
+            let page: Value = serde_json::from_str(&onlooker.answer().body).unwrap();
+            assert_eq!(page["disagreements"], 0, "{page}");
+            looks += 1;
+        }
+        looking = moves % 20 == 0;
+        if looking {
+            // The answer is read after another move: so it may be made before, between, or behind.
+            onlooker.ask("/kernel?limit=10000");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (moves, looks)
+}
+
+#[test]
+fn whoever_is_moved_every_few_milliseconds_loses_nothing_and_hears_nothing_twice() {
+    let server = Server::start(&LONG);
+    let (fds, stage) = (server.fds(), Stage::new(&server));
+    let ((readers, counts), (moves, looks)) = std::thread::scope(|scope| {
+        let mover = scope.spawn(|| keep_moving(&stage));
+        let outcome = churn(&server, &stage, None);
+        (outcome, mover.join().unwrap())
+    });
+    let all = everything(&server);
+    let events = counts.iter().sum::<usize>() + 1;
+    println!(
+        "{moves} moves, {looks} looks, {events} events, {} readers, {} cuts, {} deliveries",
+        readers.len(),
+        sum(&readers, |reader| reader.cuts as u64),
+        sum(&readers, |reader| reader.heard.len() as u64),
+    );
+    assert_eq!(all.len(), events);
+    assert!(moves > 50, "only {moves} moves");
+    for reader in &readers {
+        let who = format!("{:?}, seed {SEED:#x}", reader.technique);
+        assert_eq!((reader.lost, reader.twice, reader.missed, reader.ended), (0, 0, 0, 0), "{who}");
+        assert!(reader.heard == all, "{who} heard all of it as it was published");
+    }
+    drop(readers);
+    server.wait_for_subscribers(0);
+    // What it waits by at the end may be epoll, with an fd of its own, or not.
+    eventually("every fd to be closed", || (fds - 1..=fds).contains(&server.fds()).then_some(()));
+}
+
 #[test]
 fn who_falls_behind_a_short_history_is_told_so_and_misses_nothing_in_silence() {
     const HISTORY: u64 = 30;
@@ -658,6 +721,28 @@ fn who_comes_with_a_cursor_from_before_a_restart_is_told_missed_and_goes_on() {
             assert!(reader.heard[since..] == all, "{who} heard all of the new epoch");
             let old = reader.heard[..since].iter().map(|(_, data)| data.clone());
             assert!(old.eq((0..since).map(|number| format!("old {number}"))), "{who} heard the old in order");
+        }
+    }
+}
+
+#[test]
+fn what_is_published_behind_other_requests_is_heard_though_nobody_else_stirs() {
+    for mechanism in MECHANISMS {
+        let server = Server::start(&["--multiplexer", mechanism]);
+        // An answer so large that whoever asked for it pauses before its next request.
+        (0..3).for_each(|_| drop(server.publish("lobby", &"x".repeat(60_000))));
+        let before = ["/news", "/kernel"];
+        for (number, before) in before.iter().enumerate() {
+            let mut parked = server.connect_and_send("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n");
+            server.wait_for_subscribers(1);
+            let mut publisher = server.connect();
+            publisher.send(&format!(
+                "GET {before} HTTP/1.1\r\nHost: a\r\n\r\n\
+                 POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nnews{number}"
+            ));
+            assert_eq!(publisher.answer().status, 200);
+            assert_eq!(publisher.answer().status, 201);
+            assert!(parked.answer().body.contains(&format!("news{number}")), "{mechanism}, behind {before}");
         }
     }
 }

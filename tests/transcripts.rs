@@ -248,7 +248,7 @@ impl Pure {
         self.heard.extend_from_slice(&out.own);
         self.heard.extend_from_slice(out.shared.as_deref().unwrap_or(&[]));
         match after {
-            After::Wait => {}
+            After::Wait | After::Same => {}
             After::Close(why) => self.closed = Some(why),
             After::Report(..) => panic!("reports are the server's"),
         }

@@ -308,12 +308,6 @@ impl Channels {
         (cursor, channel.audience())
     }
 
-    /// Whether something was published that was not told yet.
-    #[inline]
-    pub fn is_ringing(&self) -> bool {
-        !self.ringing.is_empty()
-    }
-
     /// How many subscribers the channels have that ring.
     pub fn about_to_hear(&self) -> usize {
         self.ringing.iter().map(|&id| self.get(id).subscribers.len()).sum()
@@ -325,6 +319,7 @@ impl Channels {
     }
 
     /// Takes a channel off the list of those that ring, with the number before its first news.
+    #[inline]
     pub fn next_ringing(&mut self) -> Option<(ChannelId, u64)> {
         let id = self.ringing.pop()?;
         let from = self.get_mut(id).unheard_from.take()?;

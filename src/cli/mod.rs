@@ -4,8 +4,16 @@
 mod bench;
 #[cfg(feature = "lab")]
 mod exhibit;
+#[cfg(feature = "lab")]
+mod publish;
 mod serve;
+#[cfg(feature = "lab")]
+mod swarm;
 mod units;
+#[cfg(feature = "lab")]
+mod via;
+#[cfg(feature = "lab")]
+mod watch;
 
 use crate::sys;
 use clap::error::ErrorKind;
@@ -34,6 +42,15 @@ struct Cli {
 enum Command {
     /// Serve every technique on one port, from one thread.
     Serve(Box<serve::Flags>),
+    /// Follow a channel by any technique, and print its events.
+    #[cfg(feature = "lab")]
+    Watch(watch::Flags),
+    /// Publish an event, or each line of standard input.
+    #[cfg(feature = "lab")]
+    Publish(publish::Flags),
+    /// Let a crowd of clients loose on a server of this machine, and tell what they heard.
+    #[cfg(feature = "lab")]
+    Swarm(swarm::Flags),
     /// Compare: tables and plots that anyone can repeat.
     #[cfg(feature = "lab")]
     Bench(bench::Words),
@@ -52,6 +69,12 @@ pub fn run() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(flags) => serve::run(*flags),
         #[cfg(feature = "lab")]
+        Command::Watch(flags) => watch::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Publish(flags) => publish::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Swarm(flags) => swarm::run(flags),
+        #[cfg(feature = "lab")]
         Command::Bench(words) => bench::run(words),
         #[cfg(feature = "lab")]
         Command::Exhibit(flags) => exhibit::run(&flags),
@@ -68,6 +91,12 @@ fn explain(error: &clap::Error) -> ExitCode {
     let words: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let what = words.join(" ");
     fail(USAGE, &format!("{}; see doorbell --help", what.trim_start_matches("error: ")))
+}
+
+/// The exit status of what may fail with one line.
+#[cfg(feature = "lab")]
+fn finish(result: Result<(), String>) -> ExitCode {
+    result.map_or_else(|what| fail(1, &what), |()| ExitCode::SUCCESS)
 }
 
 /// Says in one line what went wrong, and gives the exit status.

@@ -40,7 +40,8 @@ enum State {
 
 /// Where in the chunked coding the next byte belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
+#[allow(missing_docs)]
+pub enum Chunk {
     /// In a size: its value so far, and whether a digit was there.
     Size {
         size: u64,
@@ -99,7 +100,7 @@ impl Body {
             Framing::None | Framing::Length(0) => return Ok(None),
             Framing::Length(length) if length > limits.body => return Err(too_large()),
             Framing::Length(length) => State::Length { remaining: length },
-            Framing::Chunked => State::Chunks { place: Chunk::Size { size: 0, digits: 0 }, around: 0 },
+            Framing::Chunked => State::Chunks { place: Chunk::FIRST, around: 0 },
         };
         Ok(Some(Body { content: Vec::new(), received: 0, keep, state, limits }))
     }
@@ -174,6 +175,9 @@ impl Body {
 }
 
 impl Chunk {
+    /// Where the first byte belongs.
+    pub const FIRST: Chunk = Chunk::Size { size: 0, digits: 0 };
+
     /// Whether what stands here is neither size nor data, and so could go on for ever.
     fn is_around(self) -> bool {
         !matches!(self, Chunk::Size { .. } | Chunk::Data { .. } | Chunk::DataCr | Chunk::DataLf)
@@ -181,7 +185,7 @@ impl Chunk {
 
     /// Where the byte after `byte` belongs; `Some(None)` behind the last one; `None` if `byte` may not
     /// stand here.
-    fn step(self, byte: u8) -> Option<Option<Chunk>> {
+    pub fn step(self, byte: u8) -> Option<Option<Chunk>> {
         let next = match (self, byte) {
             (Chunk::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 // Sixteen digits are 64 bits; leading zeros count, or they could go on for ever.

@@ -2,7 +2,7 @@
 
 use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
-use super::settle::Before;
+use super::settle::{Before, failure, speak};
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
@@ -179,28 +179,26 @@ impl Server {
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
         self.story.cause = cause;
-        // Who goes on with its history may have to go on again, and who was due must be given another time.
-        let may_be_steady = matches!(cause, Cause::Heard | Cause::Events);
-        let steady = if may_be_steady { connection.steady() } else { None };
-        let before = Before { seat: connection.seat(), steady };
+        let before = Before { seat: connection.seat() };
         sys::charge_to(account_of(connection.name()));
         let backlog = connection.backlog();
         let from = connection.peer.ip();
         let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
         let after = connection.conversation().map_or(After::Wait, |talk| react(talk, &mut turn));
-        self.settle_from(id, before, after, now);
+        if matches!(after, After::Report(..)) {
+            let after = self.answer_reports(id, after, now);
+            return self.settle_from(id, before, after, now);
+        }
+        let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
+        let has_sent_all = backlog == 0 && connection.backlog() == 0;
+        if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
+            return self.report_reaction(id, before.seat, spoken.length, now);
+        }
+        self.settle_spoken(id, before, after, spoken, now);
     }
 }
 
 /// Nothing was there after all, or a signal came between (read(2)).
 fn is_no_error(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-/// ETIMEDOUT is TCP_USER_TIMEOUT: the kernel has seen sooner than we that the peer takes nothing.
-pub(super) fn failure(error: &io::Error) -> Why {
-    if error.kind() == io::ErrorKind::TimedOut {
-        return Why::Stalled;
-    }
-    Why::Failed(error.raw_os_error().unwrap_or(0))
 }

@@ -7,7 +7,7 @@
 //! 2. *dispatch* (`dispatch.rs`): who is ready is read from, written to, accepted;
 //! 3. *expire* (`dispatch.rs`): whose deadline has come is told so;
 //! 4. *deliver* (`deliver.rs`): who waits for what was published meanwhile is told;
-//! 5. *resume* (`deliver.rs`): who paused in mid-work goes on a little.
+//! 5. *resume* (`deliver.rs`): who paused in mid-work goes on a little; what it publishes is delivered too.
 //!
 //! In each of them a connection *reacts*, and after each reaction [`Server::settle`] (`settle.rs`)
 //! derives from its state what everybody else must know: the kernel (interest), the wheel (deadline)
@@ -232,14 +232,14 @@ impl Server {
                 self.expire(now);
             }
             // 4. Deliver.
-            if self.hub.channels.is_ringing() {
-                self.deliver(now);
-            }
+            self.deliver(now);
             // 5. Resume.
             if !self.unfinished.is_empty() {
                 self.resume(now);
             }
             self.look_on(now);
+            // Requests behind others were heard there too: what they published must not wait for the next waking.
+            self.deliver(now);
             self.audit();
             self.ledger.end_turn();
             sys::charge_to(ledger::LOOP);
@@ -259,10 +259,15 @@ impl Server {
         !may_be_more
     }
 
+    /// Whether there is something left to do that nobody has to wake the loop for.
+    fn is_in_mid_work(&self) -> bool {
+        !self.unfinished.is_empty() || self.is_looking()
+    }
+
     /// How long to sleep from `now` on, in milliseconds: until the wheel's next deadline. Not at all while
     /// somebody is in mid-work.
     fn timeout(&self, now: Moment) -> Option<u64> {
-        if !self.unfinished.is_empty() || self.mirror.is_looking() {
+        if self.is_in_mid_work() {
             return Some(0);
         }
         let next = self.wheel.next()?;

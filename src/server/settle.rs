@@ -7,24 +7,51 @@
 //! | the wheel | when something is due | `Connection::deadline` |
 //! | the kernel | what to wake it for | `Connection::wants` |
 
-use super::dispatch::failure;
-use super::ledger::account_of;
+use super::ledger::{Ledger, account_of};
 use super::narration::Cause;
 use super::{Server, timer_of};
+use crate::buffer::Outgoing;
 use crate::connection::{Connection, Parting};
 use crate::multiplexer::Token;
 use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Name, Seat, Turn, Why};
+use crate::technique::{After, Hub, Name, Question, Seat, Turn, Why};
 use crate::tick::Now;
+use std::io;
 
 /// What was so of a connection before it reacted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     /// The seat that it had.
     pub(super) seat: Option<Seat>,
-    /// What it spoke, if it was steady.
-    pub(super) steady: Option<Name>,
+}
+
+/// What came of speaking.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    /// How many bytes there were to be said.
+    pub(super) length: usize,
+    /// Whether the socket took them, or will.
+    pub(super) said: io::Result<()>,
+}
+
+/// A connection is charged for its reaction, and says what it had to say.
+#[inline(always)]
+pub(super) fn speak(
+    connection: &mut Connection,
+    ledger: &mut Ledger,
+    hub: &mut Hub,
+    out: &mut Outgoing,
+    now: Now,
+) -> Spoken {
+    let name = connection.name();
+    ledger.charge(name, &mut hub.tally, now.tick);
+    let length = out.len();
+    if length == 0 {
+        return Spoken { length, said: Ok(()) };
+    }
+    ledger.said(name, length, out.all_payload());
+    Spoken { length, said: connection.say(out, now.tick) }
 }
 
 impl Server {
@@ -33,26 +60,24 @@ impl Server {
         let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
         sys::charge_to(account_of(connection.name()));
-        let before = Before { seat: connection.seat(), steady: None };
+        let before = Before { seat: connection.seat() };
         self.settle_from(id, before, after, now);
     }
 
-    /// Settles a connection after a reaction. Who is as steady as before has nothing to tell but what it says.
-    #[inline]
+    /// Settles a connection after a reaction whose words are still to be spoken.
     pub(super) fn settle_from(&mut self, id: Id, before: Before, after: After, now: Now) {
-        let after = if let After::Report(..) = after { self.answer_reports(id, after, now) } else { after };
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        let name = connection.name();
-        self.ledger.charge(name, &mut self.hub.tally, now.tick);
-        let length = self.out.len();
-        self.ledger.said(name, length, self.out.all_payload());
-        let said = connection.say(&mut self.out, now.tick);
-        let is_steady = before.steady == Some(name) && connection.steady() == before.steady;
-        if is_steady && said.is_ok() && matches!(after, After::Wait) {
-            return self.report_reaction(id, before.seat, length, now);
-        }
+        let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
+        self.settle_spoken(id, before, after, spoken, now);
+    }
+
+    /// Settles a connection that has said what it had to say: derives everything else.
+    pub(super) fn settle_spoken(&mut self, id: Id, before: Before, after: After, spoken: Spoken, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
         }
@@ -60,8 +85,8 @@ impl Server {
         if seat != before.seat || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before.seat, seat);
         }
-        self.report_reaction(id, before.seat, length, now);
-        if let Err(error) = said {
+        self.report_reaction(id, before.seat, spoken.length, now);
+        if let Err(error) = spoken.said {
             self.out.clear();
             return self.close(id, failure(&error), now);
         }
@@ -79,8 +104,9 @@ impl Server {
     }
 
     /// Gives the answers that only the server itself can give.
-    fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
-        while let After::Report(report, manner) = after {
+    pub(super) fn answer_reports(&mut self, id: Id, mut after: After, now: Now) -> After {
+        while let After::Report(question) = after {
+            let Question { report, manner } = *question;
             let Some(answer) = self.report(id, report, &manner, now) else {
                 return After::Wait;
             };
@@ -265,4 +291,12 @@ impl Server {
             assert_eq!(seat.and_then(|seat| seat.browser), Some(*browser), "a browser without its poll");
         }
     }
+}
+
+/// ETIMEDOUT is TCP_USER_TIMEOUT: the kernel has seen sooner than we that the peer takes nothing.
+pub(super) fn failure(error: &io::Error) -> Why {
+    if error.kind() == io::ErrorKind::TimedOut {
+        return Why::Stalled;
+    }
+    Why::Failed(error.raw_os_error().unwrap_or(0))
 }

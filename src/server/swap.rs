@@ -43,8 +43,8 @@ impl Server {
             }
         }
         let moved = self.watched().count();
-        self.tell_swap(to, moved);
         let mut next = to.open().map_err(|error| failed(to, &error))?;
+        self.tell_swap(to, moved);
         for (fd, token, interest) in self.watched() {
             next.add(fd, token, interest).map_err(|error| failed(to, &error))?;
         }

@@ -38,6 +38,7 @@ calls! {
     Getdents64 = "getdents64",
     Getrandom = "getrandom",
     Getsockname = "getsockname",
+    Getsockopt = "getsockopt",
     Ioctl = "ioctl",
     Kill = "kill",
     Listen = "listen",

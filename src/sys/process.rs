@@ -91,7 +91,7 @@ pub fn fd_info(fd: i32) -> io::Result<String> {
         length += count;
         if count == 0 {
             text.truncate(length);
-            return Ok(String::from_utf8_lossy(&text).into_owned());
+            return String::from_utf8(text).map_err(io::Error::other);
         }
         if length == text.len() {
             text.resize(length * 2, 0);

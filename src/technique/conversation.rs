@@ -2,10 +2,9 @@
 //! not deal with yet.
 
 use super::exchange::Exchange;
-use super::{Deadline, Hub, Name, News, Next, Seat, Technique, Turn, Why};
+use super::{Deadline, Hub, Name, News, Next, Question, Seat, Technique, Turn, Why};
 use crate::buffer::Inbox;
 use crate::http::response::Content;
-use crate::http::router::Report;
 use crate::http::{Manner, Problem, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -20,10 +19,12 @@ const GULP: usize = 64 * 1024;
 /// What is left to do after a reaction.
 #[derive(Debug)]
 pub enum After {
-    /// Nothing.
+    /// Nothing, but to derive from its state what others must know.
     Wait,
+    /// Nothing at all: its state is the same to all others.
+    Same,
     /// Give an answer that only the server itself can give, now or later, with [`Conversation::answer`].
-    Report(Report, Manner),
+    Report(Box<Question>),
     /// Send what was said, and end.
     Close(Why),
 }
@@ -59,12 +60,14 @@ impl Conversation {
         let (used, after) = self.read_on(&mut bytes, turn);
         bytes.drain(..used);
         self.inbox.keep(bytes);
-        after
+        // There is more room for bytes than before.
+        if let After::Same = after { After::Wait } else { after }
     }
 
     /// Deals with as many bytes as can be dealt with, and says how many.
     fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, After) {
         let mut used = 0;
+        let mut is_same = !self.paused;
         self.paused = false;
         loop {
             if used < bytes.len() && turn.out.len() >= MOUTHFUL {
@@ -74,9 +77,14 @@ impl Conversation {
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
+                Next::Same if used == bytes.len() => {
+                    return (used, if is_same { After::Same } else { After::Wait });
+                }
                 Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
-                Next::Wait => {}
+                Next::Same => {}
+                Next::Wait => is_same = false,
                 Next::Become(technique) => {
+                    is_same = false;
                     self.technique = technique;
                     // Who comes while the server is going away is told so at once.
                     if turn.hub.draining
@@ -85,8 +93,11 @@ impl Conversation {
                         return (used, After::Close(why));
                     }
                 }
-                Next::Answered => self.await_request(turn),
-                Next::Report(report, manner) => return (used, After::Report(report, manner)),
+                Next::Answered => {
+                    is_same = false;
+                    self.await_request(turn);
+                }
+                Next::Report(question) => return (used, After::Report(question)),
                 Next::Close(why) => return (used, After::Close(why)),
             }
         }
@@ -190,6 +201,7 @@ impl Conversation {
     fn follow(&mut self, next: Next, turn: &mut Turn<'_>) -> After {
         match next {
             Next::Wait => After::Wait,
+            Next::Same => After::Same,
             Next::Answered => {
                 self.await_request(turn);
                 self.turn_to_the_next(turn)
@@ -199,14 +211,19 @@ impl Conversation {
                 self.technique = technique;
                 After::Wait
             }
-            Next::Report(report, manner) => After::Report(report, manner),
+            Next::Report(question) => After::Report(question),
             Next::Close(why) => After::Close(why),
         }
     }
 
     /// Requests that waited behind an answer have their turn now (RFC 6202 §5.2).
     fn turn_to_the_next(&mut self, turn: &mut Turn<'_>) -> After {
-        if self.inbox.is_empty() { After::Wait } else { self.resume_with(&[], turn) }
+        if self.inbox.is_empty() {
+            return After::Wait;
+        }
+        // Their answers come behind this one, of which many may have the same bytes.
+        turn.out.unshare();
+        self.resume_with(&[], turn)
     }
 
     fn await_request(&mut self, turn: &Turn<'_>) {
@@ -274,20 +291,6 @@ impl Conversation {
         }
     }
 
-    /// What it speaks, if it is *steady*: between two requests, following a channel, or an open WebSocket, with
-    /// nothing unfinished. Whoever is as steady after a reaction as before has the same seat, wants the same of
-    /// the kernel, and has a deadline of the same kind, not earlier than it was.
-    #[inline]
-    pub fn steady(&self) -> Option<Name> {
-        let is_steady = match &self.technique {
-            Technique::Exchange(exchange) => exchange.is_between_requests(),
-            Technique::LongPoll(_) => false,
-            Technique::Stream(_) | Technique::Sse(_) => true,
-            Technique::WebSocket(websocket) => websocket.is_open(),
-        };
-        (is_steady && !self.paused && self.inbox.is_empty()).then(|| self.name())
-    }
-
     /// Whether it must be told of the client's FIN though it reads no more: a parked poll behind which as many
     /// bytes wait as may be kept.
     pub fn listens_for_the_end(&self, settings: &Settings) -> bool {
@@ -304,6 +307,7 @@ impl Conversation {
             Technique::Stream(_) | Technique::Sse(_) => GULP,
             // Who does not take its answers is asked for no more questions.
             _ if backlog > 0 => 0,
+            Technique::Exchange(exchange) if exchange.is_owed() => 0,
             Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
             Technique::WebSocket(_) => GULP,
         }
@@ -316,7 +320,7 @@ impl Technique {
             Technique::Exchange(exchange) => exchange.on_bytes(bytes, turn),
             // What comes behind a parked poll waits.
             Technique::LongPoll(_) => (0, Next::Wait),
-            Technique::Stream(_) | Technique::Sse(_) => (bytes.len(), Next::Wait),
+            Technique::Stream(_) | Technique::Sse(_) => (bytes.len(), Next::Same),
             Technique::WebSocket(websocket) => websocket.on_bytes(bytes, turn),
         }
     }

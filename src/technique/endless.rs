@@ -1,6 +1,7 @@
 //! An answer without end, in whatever notation: what HTTP streaming and Server-Sent Events share.
 
-use super::feed::{Feed, Framing, Notation, TooSlow};
+use super::feed::{Feed, Notation, TooSlow};
+use super::framing::Framing;
 use super::{Deadline, Due, Hub, News, Next, Seat, Turn, Why};
 use crate::channel::{ChannelId, Since};
 use crate::http::response::{Content, LAST_CHUNK};
@@ -49,10 +50,11 @@ impl Endless {
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
         match news {
             News::Events(round) => match self.feed.on_events(round, turn, self.notation) {
-                Ok(()) => {
-                    self.note_what_was_said(turn);
-                    Next::Wait
+                Ok(true) => {
+                    self.said = turn.now.tick;
+                    Next::Same
                 }
+                Ok(false) => Next::Wait,
                 Err(TooSlow) => self.end(turn, Why::TooSlow),
             },
             News::Draining => self.end(turn, Why::Draining),

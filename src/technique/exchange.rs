@@ -3,7 +3,7 @@
 
 use super::long_poll;
 use super::websocket::WebSocket;
-use super::{Deadline, Due, Name, Next, Turn, Why, publish, short_poll, sse, stream};
+use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream};
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::response::{CONTINUE, Content};
 use crate::http::router::{Report, route, this_machine_only};
@@ -68,6 +68,12 @@ impl Exchange {
             // An empty line before a request is skipped (RFC 9112 §2.2).
             Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
             _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
+            Stage::Idle => {
+                let spoke = self.spoke;
+                let (used, next) = self.on_head(bytes, turn);
+                let is_same = used > 0 && matches!(self.stage, Stage::Idle) && self.spoke == spoke;
+                (used, if matches!(next, Next::Wait) && is_same { Next::Same } else { next })
+            }
             _ => self.on_head(bytes, turn),
         }
     }
@@ -255,7 +261,7 @@ impl Exchange {
 
     fn owe(&mut self, report: Report, manner: Manner) -> Next {
         self.stage = Stage::Owed;
-        Next::Report(report, manner)
+        Next::Report(Box::new(Question { report, manner }))
     }
 
     /// The answer that was owed is out.
@@ -297,15 +303,14 @@ impl Exchange {
         Deadline { at: self.since + span, kind }
     }
 
-    /// Whether the last answer is out, and nothing has come since.
-    #[inline]
-    pub(super) fn is_between_requests(&self) -> bool {
-        matches!(self.stage, Stage::Idle)
-    }
-
     /// Whether no request is under way: nobody is owed anything.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Fresh | Stage::Idle)
+    }
+
+    /// Whether an answer is owed that only the server itself can give, and may give later.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.stage, Stage::Owed)
     }
 
     /// Time begins again: until now nothing could be read.

@@ -4,13 +4,12 @@
 //! the bytes that all get. Who came with an old cursor, and reads its way through the history, is fed
 //! from there as fast as it takes it; what is published meanwhile waits its turn in the history.
 
+use super::framing::Framing;
 use super::round::{Form, Round};
 use super::{Hub, Name, Seat, Turn};
 use crate::buffer::Encoded;
 use crate::channel::{Audience, ChannelId, Cursor, Event, Place, Since};
-use crate::http::response::write_chunk;
-use crate::websocket::deflate::Deflate;
-use crate::websocket::frame::{self, Opcode};
+use crate::websocket::frame::Opcode;
 
 /// How many bytes of history are said at a time. The rest follows when these have been taken.
 const HELPING: usize = 64 * 1024;
@@ -29,19 +28,6 @@ pub(super) struct Notation {
     pub(super) write_event: fn(&mut Vec<u8>, Cursor, &Event),
     /// What an answer without end says to break a silence.
     pub(super) heartbeat: &'static [u8],
-}
-
-/// What is put around what is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// Nothing.
-    Plain,
-    /// A chunk around all of it (RFC 9112 §7.1).
-    Chunk,
-    /// A WebSocket frame around each message.
-    Frames,
-    /// The same, compressed with a window of so many bits (RFC 7692).
-    Deflated(u8),
 }
 
 /// A place in a channel that moves on.
@@ -114,20 +100,20 @@ impl Feed {
         }
     }
 
-    /// Says what was published, if it is up to date.
+    /// Says what was published, if it is up to date; whether it was.
     pub(super) fn on_events(
         &mut self,
         round: &mut Round,
         turn: &mut Turn<'_>,
         notation: &Notation,
-    ) -> Result<(), TooSlow> {
+    ) -> Result<bool, TooSlow> {
         if self.heard != round.heard {
             // Behind, and fed from the history; or subscribed in the middle of this very turn.
-            return Ok(());
+            return Ok(false);
         }
         if self.fed && turn.backlog > 0 {
             // It reads history still, which is never a reason to let it go: so this is history too.
-            return Ok(());
+            return Ok(false);
         }
         self.fed = false;
         let form = Form::Words { technique: notation.technique, framing: self.framing };
@@ -137,7 +123,7 @@ impl Feed {
         }
         turn.out.shared = Some(bytes);
         self.move_to(last, turn, notation);
-        Ok(())
+        Ok(true)
     }
 
     fn move_to(&mut self, last: u64, turn: &mut Turn<'_>, notation: &Notation) {
@@ -172,29 +158,5 @@ impl Feed {
             self.framing.write(&mut out, Opcode::Text, &words, &mut hub.deflate);
         }
         (out, last)
-    }
-}
-
-impl Framing {
-    /// Appends one message, or all there is to say, with what goes around it. (Only frames tell text
-    /// from other bytes.)
-    fn write(self, out: &mut Encoded, opcode: Opcode, words: &[u8], deflate: &mut Deflate) {
-        out.payload += self.append(&mut out.bytes, opcode, words, deflate);
-    }
-
-    /// Says it to this client alone.
-    pub(super) fn say(self, turn: &mut Turn<'_>, opcode: Opcode, words: &[u8]) {
-        turn.out.payload += self.append(&mut turn.out.own, opcode, words, &mut turn.hub.deflate);
-    }
-
-    /// Appends it, and returns how many of the bytes are payload.
-    fn append(self, out: &mut Vec<u8>, opcode: Opcode, words: &[u8], deflate: &mut Deflate) -> usize {
-        match self {
-            Framing::Plain => out.extend_from_slice(words),
-            Framing::Chunk => write_chunk(out, words),
-            Framing::Frames => frame::write(out, opcode, words),
-            Framing::Deflated(bits) => return deflate.write_message(out, opcode, words, bits),
-        }
-        words.len()
     }
 }

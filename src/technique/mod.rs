@@ -22,6 +22,7 @@ mod conversation;
 mod endless;
 mod exchange;
 mod feed;
+mod framing;
 mod hub;
 mod long_poll;
 mod object;
@@ -61,14 +62,26 @@ enum Technique {
 enum Next {
     /// Nothing: the state is as it should be.
     Wait,
+    /// Nothing at all: what was said is all there is to tell of. Seat, name, appetite and the kind of the
+    /// deadline are what they were, and the deadline itself is no earlier.
+    Same,
     /// Another technique from here on.
     Become(Technique),
     /// The answer that was owed is out; the next request is awaited.
     Answered,
     /// An answer that only the server itself can give.
-    Report(Report, Manner),
+    Report(Box<Question>),
     /// The end, once what is to be said has been sent.
     Close(Why),
+}
+
+/// What is asked of the server itself, and how it is to be answered.
+#[derive(Debug)]
+pub struct Question {
+    /// What.
+    pub report: Report,
+    /// How.
+    pub manner: Manner,
 }
 
 /// The techniques by name, as logs, metrics and `/kernel` say them.

@@ -2,7 +2,7 @@
 //! each form in which subscribers take it.
 
 use super::Name;
-use super::feed::Framing;
+use super::framing::Framing;
 use crate::buffer::{Encoded, Shared};
 use crate::channel::ChannelId;
 use crate::http::origin::Cors;

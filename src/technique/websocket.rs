@@ -2,7 +2,8 @@
 //!
 //! `/ws` greets, publishes what it is sent, and says what is published; `/echo` says what it hears.
 
-use super::feed::{Feed, Framing, Notation, TooSlow};
+use super::feed::{Feed, Notation, TooSlow};
+use super::framing::Framing;
 use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
 use crate::channel::{Audience, ChannelId, Data, Since};
 use crate::http::response::Content;
@@ -76,13 +77,17 @@ impl WebSocket {
     }
 
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        let is_same = self.state == State::Open;
         if self.state != State::Closing && !bytes.is_empty() {
             (self.state, self.since) = (State::Open, turn.now.tick);
         }
         let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
         match self.reader.next(bytes, turn.hub.settings.max_message, deflate) {
             Ok((used, None)) => (used, Next::Wait),
-            Ok((used, Some(said))) => (used, self.on_said(said, turn)),
+            Ok((used, Some(said))) => match self.on_said(said, turn) {
+                Next::Wait if is_same => (used, Next::Same),
+                next => (used, next),
+            },
             Err(violation) => (0, self.refuse(violation, turn)),
         }
     }
@@ -131,7 +136,8 @@ impl WebSocket {
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
         match (news, &mut self.feed) {
             (News::Events(round), Some(feed)) => match feed.on_events(round, turn, &MESSAGES) {
-                Ok(()) => {}
+                Ok(true) => return Next::Same,
+                Ok(false) => {}
                 Err(TooSlow) => {
                     let reason = "You read too slowly; come again with the cursor of your last event.";
                     frame::write_close(&mut turn.out.own, Code::TRY_AGAIN_LATER, reason);
@@ -186,12 +192,6 @@ impl WebSocket {
             State::Open => after(settings.ping_interval, Due::Ping),
             State::Pinged => after(settings.ping_interval, Due::Pong),
         }
-    }
-
-    /// Whether it was heard of and nobody has begun to close it.
-    #[inline]
-    pub(super) fn is_open(&self) -> bool {
-        self.state == State::Open
     }
 
     pub(super) fn seat(&self) -> Option<Seat> {

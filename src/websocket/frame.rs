@@ -79,6 +79,28 @@ impl Header {
         };
         Ok(Some((Header { fin, opcode, compressed, length, mask: Mask(*mask) }, bytes.len() - rest.len())))
     }
+
+    /// The same for a frame from a server, which is not masked (§5.1), to a client that offered no extension.
+    pub fn parse_unmasked(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
+        let &[first, second, ref rest @ ..] = bytes else {
+            return Ok(None);
+        };
+        let opcode = check_first_byte(first, false)?;
+        let (fin, short) = (first & 0x80 != 0, second & 0x7f);
+        if second & 0x80 != 0 {
+            return Err(Violation::protocol("Frames from a server are not masked (RFC 6455 §5.1)."));
+        }
+        if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
+            return Err(Violation::protocol(
+                "A control frame is one piece of at most 125 bytes (RFC 6455 §5.5).",
+            ));
+        }
+        let Some((length, rest)) = parse_length(short, rest)? else {
+            return Ok(None);
+        };
+        let header = Header { fin, opcode, compressed: false, length, mask: Mask::default() };
+        Ok(Some((header, bytes.len() - rest.len())))
+    }
 }
 
 /// The first reserved bit, which permessage-deflate gives a meaning (RFC 7692 §6).
@@ -165,6 +187,17 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
+/// Appends a whole frame as a client sends it: masked with `key`, which nobody else can guess (§5.3).
+pub fn write_masked(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], key: [u8; 4]) {
+    let head = out.len();
+    write_header(out, opcode, payload.len());
+    out[head + 1] |= 0x80;
+    out.extend_from_slice(&key);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    Mask(key).apply(&mut out[start..]);
+}
+
 /// Appends a Close frame with a code and a reason.
 pub fn write_close(out: &mut Vec<u8>, code: Code, reason: &str) {
     debug_assert!(reason.len() + 2 <= LONGEST_CONTROL, "a control frame is short: {reason}");
@@ -236,6 +269,26 @@ mod tests {
         }
 
         #[test]
+        fn what_a_client_writes_is_what_a_server_reads(length in 0..70_000usize, key: [u8; 4]) {
+            let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let mut bytes = b"before".to_vec();
+            write_masked(&mut bytes, Opcode::Text, &payload, key);
+            prop_assert_eq!(&bytes[6..], &masked(true, 1, &payload, key));
+        }
+
+        #[test]
+        fn what_a_server_writes_is_what_a_client_reads(length in 0..70_000usize) {
+            let mut bytes = Vec::new();
+            write(&mut bytes, Opcode::Text, &vec![b'x'; length]);
+            let (header, used) = Header::parse_unmasked(&bytes).unwrap().unwrap();
+            prop_assert_eq!((header.fin, header.opcode, header.length), (true, Opcode::Text, length as u64));
+            prop_assert_eq!(used + length, bytes.len());
+            for cut in 0..used {
+                prop_assert_eq!(Header::parse_unmasked(&bytes[..cut]), Ok(None));
+            }
+        }
+
+        #[test]
         fn a_mask_taken_off_in_pieces_is_the_same_mask(
             payload: Vec<u8>, key: [u8; 4], cut in 0..64usize,
         ) {
@@ -251,6 +304,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
             let _ = Header::parse(&bytes, true);
+            let _ = Header::parse_unmasked(&bytes);
         }
     }
 }

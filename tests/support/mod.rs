@@ -4,6 +4,11 @@
 //! happen at all, not when the machine is slow.
 #![allow(dead_code)]
 
+pub mod crowd;
+pub mod tool;
+pub mod traced;
+
+use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -187,6 +192,16 @@ impl Answer {
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
+}
+
+/// A client between whom and the server the kernel holds little: its window is small, and small segments
+/// make for a small send buffer on the other side.
+pub fn narrow(server: &Server) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.set_tcp_mss(1000).unwrap();
+    socket.connect(&server.address.into()).unwrap();
+    Client::new(TcpStream::from(socket))
 }
 
 /// A client made of a plain socket.

@@ -9,8 +9,8 @@
 //! served. So:
 //!
 //! - it is taken in *slices*, one in each turn of the loop, which does not sleep meanwhile;
-//! - the kernel makes its account of an epoll instance in one go: that is read at most once a second, for all
-//!   who have asked by then;
+//! - the kernel makes its account of an epoll instance in one go: that is read at most once a second, and for at
+//!   most half a hundredth of the time, for all who have asked by then;
 //! - readlink(2) serves only for fds that the server does not own, which are few;
 //! - what changes between two slices cannot be compared: it is left for the next look.
 
@@ -33,16 +33,18 @@ use std::time::Duration;
 const SLICE: Duration = Duration::from_micros(500);
 /// How many lines of the kernel's account are read, and how many fds compared, between two looks at the clock.
 const STRIDE: usize = 100;
-/// How much time lies between two readings of the kernel's account.
+/// How much time lies between two readings of the kernel's account at least.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many times as long as the first of them took: so 99 of 100 who ask for something else never notice.
+const TIMES: u32 = 200;
 
 /// Who wants to see, and a look that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     askers: Vec<Asker>,
     survey: Option<Survey>,
-    /// When the kernel was last asked for its account.
-    asked: Option<Tick>,
+    /// When the kernel may be asked again for its account.
+    asks_from: Tick,
 }
 
 #[derive(Debug)]
@@ -141,11 +143,6 @@ impl Mirror {
             self.askers.extend(survey.askers);
         }
     }
-
-    /// Whether a look is under way, and the loop must not sleep.
-    pub(super) fn is_looking(&self) -> bool {
-        self.survey.is_some()
-    }
 }
 
 impl Survey {
@@ -181,6 +178,13 @@ impl Survey {
 }
 
 impl Server {
+    /// Whether a look is under way or is to begin in the next turn, and the loop must not sleep. (Who asks during
+    /// one, or behind the answer to one, waits for another, and no timer is armed for that yet.)
+    pub(super) fn is_looking(&self) -> bool {
+        let waits_for_the_timer = || self.wheel.deadline(MIRROR_TIMER).is_some();
+        self.mirror.survey.is_some() || !self.mirror.askers.is_empty() && !waits_for_the_timer()
+    }
+
     /// Takes the next slice of the look under way; begins one if somebody waits for it and it is time.
     #[inline]
     pub(super) fn look_on(&mut self, now: Now) {
@@ -215,9 +219,8 @@ impl Server {
     /// Opens the listing, unless the kernel was asked too short a time ago: then a timer is armed.
     fn begin_survey(&mut self, now: Now) -> Option<Survey> {
         let asks_the_kernel = self.multiplexer.kernel_list().is_some();
-        let earliest = self.mirror.asked.filter(|_| asks_the_kernel).map_or(now.tick, |asked| asked + PAUSE);
-        if now.tick < earliest {
-            self.wheel.arm(MIRROR_TIMER, earliest);
+        if asks_the_kernel && now.tick < self.mirror.asks_from {
+            self.wheel.arm(MIRROR_TIMER, self.mirror.asks_from);
             return None;
         }
         self.wheel.cancel(MIRROR_TIMER);
@@ -249,8 +252,10 @@ impl Server {
                 }
             }
             Stage::Asking(list) => {
-                self.mirror.asked = Some(now.tick);
-                Stage::Reading(sys::fd_info(list)?, 0)
+                let began = sys::moment();
+                let account = sys::fd_info(list)?;
+                self.mirror.asks_from = now.tick + PAUSE.max(began.elapsed() * TIMES);
+                Stage::Reading(account, 0)
             }
             Stage::Reading(account, mut at) => match survey.read_on(&account, &mut at) {
                 true => Stage::Reading(account, at),

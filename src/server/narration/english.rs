@@ -7,6 +7,10 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::SleepForEver, "turn {turn}: no timer is armed; sleep until something happens"),
     (Line::SleepUntil, "turn {turn}: sleep {ms} ms at most; by then {due}"),
     (Line::NoSleep, "turn {turn}: somebody paused in mid-work; a look at the others, and no sleep"),
+    (
+        Line::NoSleepWhileLooking,
+        "turn {turn}: somebody asks what the kernel holds; a slice of that look, and no sleep",
+    ),
     (Line::DueHead, "fd {fd} must have sent a whole head"),
     (Line::DueBody, "fd {fd} must have sent a whole body"),
     (Line::DueIdle, "fd {fd} must have asked again, or is let go"),
@@ -19,6 +23,7 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::DueLeave, "fd {fd} must have gone"),
     (Line::DueRest, "the listeners have rested"),
     (Line::DueDrain, "more goodbyes are due"),
+    (Line::DueLook, "the kernel may be asked again for its account"),
     (Line::DueMoved, "a deadline that has moved on is looked up again"),
     (Line::WokenByOne, "fd {fd} has something to say; the other {others} sleep on"),
     (Line::WokenByTheOnlyOne, "fd {fd} has something to say"),

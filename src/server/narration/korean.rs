@@ -7,6 +7,10 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::SleepForEver, "{turn}번째 바퀴: 걸린 타이머가 없으니 무슨 일이 생길 때까지 잔다"),
     (Line::SleepUntil, "{turn}번째 바퀴: 길어야 {ms} ms 잔다. {due}"),
     (Line::NoSleep, "{turn}번째 바퀴: 하던 일이 남은 연결이 있어 자지 않고 다른 fd만 훑어본다"),
+    (
+        Line::NoSleepWhileLooking,
+        "{turn}번째 바퀴: 커널이 무엇을 쥐고 있는지 묻는 이가 있어 자지 않고 한 조각씩 살펴본다",
+    ),
     (Line::DueHead, "fd {fd}번의 요청 헤더를 기다리는 한도가 그때다"),
     (Line::DueBody, "fd {fd}번의 요청 본문을 기다리는 한도가 그때다"),
     (Line::DueIdle, "fd {fd}번에서 다음 요청이 없으면 그때 연결을 놓는다"),
@@ -19,6 +23,7 @@ pub(super) const SENTENCES: &[(Line, &str)] = &[
     (Line::DueLeave, "fd {fd}번이 떠나기를 기다리는 한도가 그때다"),
     (Line::DueRest, "쉬던 리스너를 그때 다시 깨운다"),
     (Line::DueDrain, "작별 인사를 그때 이어서 보낸다"),
+    (Line::DueLook, "커널의 목록을 그때 다시 물어볼 수 있다"),
     (Line::DueMoved, "뒤로 밀린 마감 시각을 그때 다시 확인한다"),
     (Line::WokenByOne, "fd {fd}번에 읽을 것이 생겼다. 나머지 {others}개는 계속 잔다"),
     (Line::WokenByTheOnlyOne, "fd {fd}번에 읽을 것이 생겼다"),

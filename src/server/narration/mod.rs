@@ -7,7 +7,7 @@
 mod english;
 mod korean;
 
-use super::{DRAIN_TIMER, REST_TIMER, Server, Source, timer_of};
+use super::{DRAIN_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::http::{Path, Status};
 use crate::multiplexer::{Interest, Mechanism};
@@ -41,9 +41,9 @@ macro_rules! lines {
 }
 
 lines! {
-    SleepForEver, SleepUntil, NoSleep,
+    SleepForEver, SleepUntil, NoSleep, NoSleepWhileLooking,
     DueHead, DueBody, DueIdle, DueHold, DuePing, DuePong, DueLease, DueClosing, DueStall, DueLeave, DueRest,
-    DueDrain, DueMoved,
+    DueDrain, DueLook, DueMoved,
     WokenByOne, WokenByTheOnlyOne, WokenByRoom, WokenByMany, WokenByTheDoor, WokenBySignal, WokenByTime, NobodyElse,
     SignalTaken, LetIn, NobodyWaits, NoMoreFds, TurnedAway, KernelWatches, ListGrows,
     HeardTheEnd, Parked, WaitsBehind, HalfHead, HalfBody, HeardAndKept,
@@ -126,20 +126,20 @@ impl Server {
         }
         let turn = self.meters.wakeups + 1;
         let sentence = match (timeout, self.wheel.next()) {
-            (None, _) | (_, None) if self.unfinished.is_empty() => {
-                self.story.language.say(Line::SleepForEver, &[("turn", &turn)])
-            }
-            (Some(ms), Some(next)) if self.unfinished.is_empty() => {
+            _ if self.is_looking() => self.story.language.say(Line::NoSleepWhileLooking, &[("turn", &turn)]),
+            _ if self.is_in_mid_work() => self.story.language.say(Line::NoSleep, &[("turn", &turn)]),
+            (None, _) | (_, None) => self.story.language.say(Line::SleepForEver, &[("turn", &turn)]),
+            (Some(ms), Some(next)) => {
                 let due = self.what_is_due(next);
                 self.story.language.say(Line::SleepUntil, &[("turn", &turn), ("ms", &ms), ("due", &due)])
             }
-            _ => self.story.language.say(Line::NoSleep, &[("turn", &turn)]),
         };
         sys::rule(&sentence);
     }
 
     fn what_is_due(&self, at: Tick) -> String {
-        for (timer, line) in [(REST_TIMER, Line::DueRest), (DRAIN_TIMER, Line::DueDrain)] {
+        let own = [(REST_TIMER, Line::DueRest), (DRAIN_TIMER, Line::DueDrain), (MIRROR_TIMER, Line::DueLook)];
+        for (timer, line) in own {
             if self.wheel.deadline(timer) == Some(at) {
                 return self.story.language.say(line, &[]);
             }

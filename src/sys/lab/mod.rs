@@ -5,6 +5,7 @@
 mod affinity;
 mod alarm;
 mod child;
+mod client;
 mod cpu;
 mod descriptors;
 mod dial;
@@ -15,11 +16,13 @@ mod memory;
 mod process_clock;
 mod shared_port;
 mod soft_limit;
+mod standard;
 mod wide_select;
 
 pub use affinity::{Pinned, allowed_cpus, pin_process};
 pub use alarm::Alarm;
 pub use child::Child;
+pub use client::{connect, connect_result, shrink_receive_buffer};
 pub use cpu::thread_cpu;
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
 pub use dial::{dial, reset_on_close, set_nonblocking};
@@ -32,6 +35,7 @@ pub use memory::{Slab, anonymous_bytes, memory_bytes, own_bytes, slab_bytes, sla
 pub use process_clock::process_clock;
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
+pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 pub use wide_select::{WideSet, pselect6};
 
 // What the files beside this one stand on.
