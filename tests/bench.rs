@@ -5,8 +5,11 @@ mod support;
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use support::eventually;
 
 const WAITS: [(&str, &str); 3] = [("select", "pselect6"), ("poll", "poll"), ("epoll", "epoll_wait")];
@@ -268,6 +271,75 @@ fn a_peer_is_measured_beside_doorbell_and_who_is_missing_is_named() {
 }
 
 #[test]
+fn the_server_is_held_against_the_floor() {
+    let picture = scratch("floor.svg");
+    let report = json(&["floor", "--quick", "--rounds", "2", "--svg", picture.to_str().unwrap()]);
+    let rows = |table: usize| report["tables"][table]["rows"].as_array().unwrap().clone();
+    let (asked, fanned, costs) = (rows(0), rows(1), rows(2));
+    assert_eq!((asked.len(), fanned.len(), costs.len()), (6, 7, 9));
+    for row in asked.iter().chain(&fanned) {
+        for name in ["server", "floor", "ratio"] {
+            let [lowest, median, highest] =
+                ["lowest", "median", "highest"].map(|figure| row[name][figure].as_f64());
+            assert!(Some(0.0) < lowest && lowest <= median && median <= highest, "{row}");
+            assert_eq!(row[name]["rounds"], 2);
+        }
+    }
+    for row in &costs {
+        let figure = |name: &str| row[name].as_f64().unwrap_or_else(|| row[name]["median"].as_f64().unwrap());
+        assert!(figure("server_cpu") > 0.0 && figure("floor_cpu") > 0.0, "{row}");
+        // A question costs a wait, a read and a write; a wait may serve several, and a write several answers.
+        let (fewest, most) = match row["of"].as_str().unwrap() {
+            deep if deep.ends_with("16") => (2.0 / 16.0, 3.0),
+            deep if deep.ends_with("depth 1") => (2.0, 3.1),
+            "long poll" => (2.0, 3.1),
+            _ => (1.0, 1.1),
+        };
+        for calls in ["server_calls", "floor_calls"].map(figure) {
+            assert!((fewest..most).contains(&calls), "{row}");
+        }
+    }
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(drawn.contains("to reach") && drawn.contains("asked again"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+#[test]
+fn a_gate_is_closed_to_who_is_far_from_the_floor() {
+    // A debug build is, wherever it runs; a release build may or may not be.
+    let output = bench(&["floor", "--quick", "--rounds", "1", "--gate"]).output().unwrap();
+    let (said, complaint) = (text(&output.stdout), text(&output.stderr));
+    assert!(said.contains("WebSocket echo of 1 KiB, depth 16"), "{said}");
+    match output.status.code() {
+        Some(0) if !cfg!(debug_assertions) => {}
+        status => {
+            assert_eq!(status, Some(1), "{complaint}");
+            let beginning = "doorbell: bench floor: not as expected: missed by more than a tenth: ";
+            assert!(complaint.starts_with(beginning) && complaint.lines().count() == 1, "{complaint}");
+        }
+    }
+}
+
+#[test]
+fn the_floor_can_be_had_by_itself() {
+    let sizes = ["--question=4", "--answer=3", "--publication=0", "--event=0"];
+    let mut floor = bench(&[&["floor-server"], &sizes[..]].concat()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(floor.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on http://").expect("where it listens");
+    let mut client = TcpStream::connect(address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(b"one two thre").unwrap();
+    let mut answers = [1; 9];
+    client.read_exact(&mut answers).unwrap();
+    assert_eq!(answers, [0; 9], "three questions, and three answers of three bytes");
+    floor.kill().unwrap();
+    floor.wait().unwrap();
+    let help = text(&succeed(&mut bench(&["--help"])).stdout);
+    assert!(help.contains("floor") && !help.contains("floor-server"), "{help}");
+}
+
+#[test]
 fn the_limit_on_open_files_is_told_plainly() {
     let limited = |limit: u32| {
         let mut command = Command::new("prlimit");
@@ -280,6 +352,7 @@ fn the_limit_on_open_files_is_told_plainly() {
     let note =
         "Up to 110 idle fds: the limit of 200 open files allows no more; ulimit -n 1090 would allow 1,000.";
     assert!(said.contains(note), "{said}");
+    assert!(said.contains("The range is too short to judge."), "{said}");
     let output = limited(95);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr);

@@ -69,7 +69,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("cli", &["bench", "client", "exhibit", "server", "swarm", "channel", "multiplexer", "settings", "sys"]),
     ("swarm", &["client", "channel", "random", "multiplexer", "sys"]),
     ("client", &["http", "websocket", "channel", "random", "multiplexer", "sys"]),
-    ("bench", &["multiplexer", "sys", "random"]),
+    ("bench", &["websocket", "multiplexer", "sys", "random"]),
     ("exhibit", &["multiplexer", "sys"]),
     ("server", &["connection", "technique", "channel", "http", "multiplexer", "sys", "settings"]),
     ("connection.rs", &["technique", "multiplexer", "sys", "settings"]),

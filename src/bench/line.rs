@@ -75,7 +75,8 @@ impl Line {
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<Vec<u8>, String> {
+    /// So many bytes.
+    pub fn take(&mut self, count: usize) -> Result<Vec<u8>, String> {
         self.have(count)?;
         Ok(self.kept.drain(..count).collect())
     }

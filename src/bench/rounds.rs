@@ -32,6 +32,18 @@ impl Spread {
         Spread { median, lowest: sorted[0], highest: sorted[rounds - 1], rounds }
     }
 
+    /// Of the inverse of each value.
+    pub fn inverse(&self) -> Spread {
+        let Spread { median, lowest, highest, rounds } = *self;
+        Spread { median: 1.0 / median, lowest: 1.0 / highest, highest: 1.0 / lowest, rounds }
+    }
+
+    /// Of each value so many times as large.
+    pub fn times(&self, factor: f64) -> Spread {
+        let Spread { median, lowest, highest, rounds } = *self;
+        Spread { median: median * factor, lowest: lowest * factor, highest: highest * factor, rounds }
+    }
+
     /// As an object.
     pub fn json(&self) -> Value {
         json!({ "median": self.median, "lowest": self.lowest, "highest": self.highest, "rounds": self.rounds })
@@ -66,6 +78,38 @@ pub fn in_turn<const THINGS: usize>(
         Spread::of(&rounds.iter().map(|things| things[thing]).collect::<Vec<_>>())
     };
     Ok(measured.iter().map(|rounds| std::array::from_fn(|thing| spread(rounds, thing))).collect())
+}
+
+/// One thing of two contenders.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// The one's.
+    pub one: Spread,
+    /// The other's.
+    pub other: Spread,
+    /// The one's to the other's, within each round: where the weather changes from round to round it is
+    /// steadier than they are.
+    pub ratio: Spread,
+}
+
+/// Measures two in turn, and compares them within each round. `measure` is told `false` for the one and `true`
+/// for the other.
+pub fn side_by_side<const THINGS: usize>(
+    bench: &str,
+    rounds: usize,
+    mut measure: impl FnMut(bool) -> Result<[f64; THINGS], String>,
+) -> Result<[Pair; THINGS], String> {
+    let mut kept = [Vec::new(), Vec::new()];
+    let spreads = in_turn(bench, rounds, 2, |contender| {
+        let things = measure(contender == 1)?;
+        kept[contender].push(things);
+        Ok(things)
+    })?;
+    let rounds = || kept[0].iter().zip(&kept[1]).skip(1);
+    Ok(std::array::from_fn(|thing| {
+        let ratios: Vec<f64> = rounds().map(|(one, other)| one[thing] / other[thing]).collect();
+        Pair { one: spreads[0][thing], other: spreads[1][thing], ratio: Spread::of(&ratios) }
+    }))
 }
 
 /// Seconds that `work` takes.
@@ -109,6 +153,21 @@ mod tests {
         assert_eq!((first.lowest, first.highest, first.rounds), (6.0, 8.0, 2));
         assert_eq!((second.lowest, second.highest), (0.0, 0.0));
         assert_eq!(in_turn::<1>("test", 1, 1, |_| Err("no".into())), Err("no".to_owned()));
+    }
+
+    #[test]
+    fn two_are_compared_within_each_round() {
+        // Each round is twice as slow as the one before.
+        let mut calls = 0;
+        let pairs = side_by_side("test", 3, |is_other| {
+            calls += 1;
+            let weather = f64::from(1 << ((calls - 1) / 2));
+            Ok([weather * if is_other { 4.0 } else { 1.0 }])
+        });
+        let [pair] = pairs.unwrap();
+        assert_eq!((pair.one.lowest, pair.one.highest), (2.0, 8.0));
+        assert_eq!((pair.ratio.lowest, pair.ratio.highest, pair.ratio.rounds), (0.25, 0.25, 3));
+        assert_eq!(pair.one.inverse(), Spread { median: 0.25, lowest: 0.125, highest: 0.5, rounds: 3 });
     }
 
     #[test]

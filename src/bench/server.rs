@@ -1,39 +1,30 @@
 //! A real server in a process of its own, and its `/metrics`.
 
 use super::line::Line;
-use super::{PATIENCE, pause};
-use crate::sys::{self, Child};
+use super::process::Process;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
-/// `doorbell serve` on a free port of the loopback address. It ends when this is dropped.
+/// `doorbell serve` on a free port of the loopback address: a [`Process`] whose metrics can be read.
 pub struct Server {
-    child: Child,
-    /// Where it listens.
-    pub address: SocketAddr,
+    process: Process,
     meter: Line,
 }
 
+impl std::ops::Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
 impl Server {
-    /// Starts this same program as a server with these flags, waits until it listens, and opens a connection
-    /// on which its metrics are read. What the environment says of flags is kept from it.
+    /// Starts it with these flags, and opens a connection on which its metrics are read.
     pub fn start(flags: &[&str]) -> Result<Server, String> {
         let words = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(flags.iter().copied());
-        let mut child = Child::start_ourselves(words, "DOORBELL_")
-            .map_err(|error| format!("cannot start a server (doorbell serve): {error}"))?;
-        let address = listening(&mut child)?;
-        let meter = Line::open(address)?;
-        Ok(Server { child, address, meter })
-    }
-
-    /// The server's process id.
-    pub fn pid(&self) -> u32 {
-        self.child.pid()
-    }
-
-    /// Connects.
-    pub fn connect(&self) -> Result<Line, String> {
-        Line::open(self.address)
+        let process = Process::start(words)?;
+        let meter = process.connect()?;
+        Ok(Server { process, meter })
     }
 
     /// Asks for `/metrics`, always on the same connection and in the same words: so that it always costs the
@@ -45,53 +36,6 @@ impl Server {
             Err(error) => Err(self.with_last_words(&error)),
         }
     }
-
-    /// Waits until the server sleeps, that is: until it has done all it had to do when this was called. (A
-    /// hint and no proof: it may not have been woken yet.)
-    pub fn wait_until_asleep(&self) -> Result<(), String> {
-        self.wait_until("the server does not come to rest", Child::is_asleep)
-    }
-
-    /// Whether it sleeps just now.
-    pub fn is_asleep(&self) -> bool {
-        self.child.is_asleep()
-    }
-
-    /// Stops it for good: it does nothing any more, but what it has open stays open until it is dropped.
-    pub fn freeze(&self) -> Result<(), String> {
-        let frozen = self.child.stop();
-        frozen.map_err(|error| self.with_last_words(&format!("cannot stop the server: {error}")))?;
-        self.wait_until("the server does not stop", Child::is_stopped)
-    }
-
-    fn wait_until(&self, error: &str, is_so: impl Fn(&Child) -> bool) -> Result<(), String> {
-        let start = sys::moment();
-        while !is_so(&self.child) {
-            if start.elapsed() > PATIENCE {
-                return Err(self.with_last_words(error));
-            }
-            pause(1);
-        }
-        Ok(())
-    }
-
-    /// The error, and what the server has said about it.
-    pub fn with_last_words(&self, error: &str) -> String {
-        let said = self.child.said();
-        let said: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        if said.is_empty() { error.to_owned() } else { format!("{error}; it said: {}", said.join(" / ")) }
-    }
-}
-
-fn listening(child: &mut Child) -> Result<SocketAddr, String> {
-    let first = child
-        .read_line(PATIENCE)
-        .map_err(|error| format!("the server (doorbell serve) does not say where it listens: {error}"))?;
-    let address = first.as_deref().and_then(|line| line.strip_prefix("listening on http://"));
-    address.and_then(|address| address.parse().ok()).ok_or_else(|| {
-        let said = child.said();
-        format!("the server did not start: {}", said.trim().trim_start_matches("doorbell: "))
-    })
 }
 
 /// The figures of `/metrics` at one moment, by their names with labels.

@@ -1,7 +1,7 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, idle, matrix, peers, readiness, receipt, techniques, wheel};
+use crate::bench::{self, Effort, Report, floor, idle, matrix, peers, readiness, receipt, techniques, wheel};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -36,6 +36,12 @@ enum Bench {
     /// The same events to the same crowd by each technique: how late, at what cost, and who overtakes whom
     #[command(after_help = "Example:\n  doorbell bench techniques --clients 500 --svg techniques.svg")]
     Techniques(Gathering),
+    /// The server beside a bare loop that reads and writes as many bytes and understands none of them
+    #[command(after_help = "Example:\n  doorbell bench floor --markdown --svg floor.svg")]
+    Floor(Flooring),
+    /// That bare loop: it says where it listens, and is ended by whoever started it
+    #[command(hide = true)]
+    FloorServer(Bare),
     /// What a timer costs on our timing wheel, on a BinaryHeap and on a BTreeMap, up to 1,000,000 of them
     #[command(after_help = "Example:\n  doorbell bench wheel --rounds 9 --json")]
     Wheel(Timing),
@@ -109,6 +115,31 @@ struct Timing {
     quick: bool,
 }
 
+/// The flags of the floor.
+#[derive(Debug, Args)]
+struct Flooring {
+    #[command(flatten)]
+    timing: Timing,
+    /// Fail when a ratio misses what it is to reach by more than a tenth
+    #[arg(long)]
+    gate: bool,
+}
+
+/// How many bytes each thing has on the floor; see `floor::Sizes`.
+#[derive(Debug, Args)]
+struct Bare {
+    #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    question: usize,
+    #[arg(long)]
+    answer: usize,
+    #[arg(long)]
+    publication: usize,
+    #[arg(long)]
+    event: usize,
+    #[arg(long)]
+    once: bool,
+}
+
 /// How the report is printed.
 #[derive(Debug, Args)]
 struct Form {
@@ -137,6 +168,8 @@ pub(super) fn run(words: Words) -> ExitCode {
             let crowd = techniques::Crowd { clients, events, rate };
             timing.run("techniques", |effort| techniques::run(effort, crowd))
         }
+        Bench::Floor(Flooring { timing, gate }) => timing.run("floor", |effort| floor::run(effort, gate)),
+        Bench::FloorServer(bare) => bare.run(),
         Bench::Wheel(flags) => flags.run("wheel", wheel::run),
     };
     match outcome {
@@ -164,6 +197,14 @@ impl Timing {
             picture.draw(&report).map_err(told)?;
         }
         self.form.tell(&report)
+    }
+}
+
+impl Bare {
+    fn run(self) -> Result<(), String> {
+        let Bare { question, answer, publication, event, once } = self;
+        let sizes = floor::Sizes { question, answer, publication, event, once };
+        floor::serve(sizes).map_err(|error| format!("bench floor-server: {error}"))
     }
 }
 

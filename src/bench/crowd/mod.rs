@@ -45,6 +45,9 @@ pub const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebS
 
 /// Clients, and a publisher.
 pub struct Crowd {
+    /// Whether it stays awake while an event is on its way: where it has a processor to itself, so that the server
+    /// does not pay for waking it.
+    pub is_restless: bool,
     manner: Manner,
     members: Vec<Member>,
     bell: Bell,
@@ -86,6 +89,7 @@ impl Crowd {
         let mut multiplexer = Epoll::new().map_err(|error| told("epoll_create1", &error))?;
         watch(&mut multiplexer, &bell.socket, BELL)?;
         let mut crowd = Crowd {
+            is_restless: false,
             manner,
             members: Vec::with_capacity(clients),
             bell,
@@ -162,7 +166,8 @@ impl Crowd {
             // The last part of a millisecond is waited for awake, lest several events fall due together. Once all
             // is published only the rest of the answers is waited for.
             let wait = next.saturating_sub(elapsed).as_millis() as u64;
-            self.turn(if elapsed < whole { wait } else { 100 })?;
+            let wait = if elapsed < whole { wait } else { 100 };
+            self.turn(if self.is_restless { 0 } else { wait })?;
         }
         let mut heard = std::mem::take(&mut self.heard);
         heard.close(start.elapsed());

@@ -6,7 +6,7 @@ use super::super::plot::{Axis, Panel};
 use super::super::rounds::{Spread, in_turn};
 use super::super::table::{Cell, Table, grouped};
 use super::bars;
-use super::peer::{Running, TECHNIQUES};
+use super::peer::{Apart, Running, TECHNIQUES};
 use std::time::Duration;
 
 /// Bytes of an event.
@@ -21,13 +21,14 @@ const FIGURES: usize = 3;
 pub(super) fn find(
     effort: &Effort,
     servers: &mut [Running],
+    apart: &Apart,
     clients: usize,
 ) -> Result<(Table, Vec<Panel>), String> {
     let (rounds, count) = (effort.rounds_or(5), servers.len());
     let events = if effort.quick { EVENTS_QUICK } else { EVENTS };
     let figures = in_turn("peers (2 of 3)", rounds, TECHNIQUES.len() * count, |contender| {
         let (technique, server) = (TECHNIQUES[contender / count], &mut servers[contender % count]);
-        let measured = measure(server, technique, clients, events);
+        let measured = measure(server, technique, clients, events, apart);
         measured.map_err(|error| server.told(&format!("{technique}: {error}")))
     })?;
     let names: Vec<&str> = servers.iter().map(|server| server.peer.name).collect();
@@ -50,10 +51,12 @@ fn measure(
     technique: &str,
     clients: usize,
     events: usize,
+    apart: &Apart,
 ) -> Result<[f64; FIGURES], String> {
     let manner = server.peer.manner(technique, server.channel());
     let server = &*server;
     let mut crowd = Crowd::open(server.address, server.address, manner, clients, SIZE, |_| server.rest())?;
+    crowd.is_restless = apart.is_so();
     let mut measured = Vec::new();
     for _ in 0..=events {
         // All who ask again are parked again.

@@ -1,8 +1,8 @@
 //! `doorbell bench peers`: what one would use instead, under the same load from the same clients.
 //!
 //! A peer is a program `run` in a folder of its name, put there by `scripts/peers/install`; its source stands in
-//! `scripts/peers`. Each is one process, set up as its users would. The rows are those of doorbell: questions on
-//! one connection ([`exchange`]), an event to many ([`fan_out`]), and the memory of those who wait ([`waiting`]).
+//! `scripts/peers`. Each is one process, set up as its users would. The rows are those of the floor: questions and answers
+//! ([`exchange`]), an event to many ([`fan_out`]), and the memory of those who wait ([`waiting`]).
 
 mod exchange;
 mod fan_out;
@@ -41,8 +41,8 @@ pub fn run(effort: &Effort, folder: &Path, clients: Option<u64>) -> Result<Repor
     for peer in &house {
         servers.push(Running::start(peer, folder, &apart)?);
     }
-    let exchanges = exchange::find(effort, &servers)?;
-    let fan_outs = fan_out::find(effort, &mut servers, clients)?;
+    let exchanges = exchange::find(effort, &servers, &apart)?;
+    let fan_outs = fan_out::find(effort, &mut servers, &apart, clients)?;
     drop(servers);
     let memory = waiting::find(effort, &house, folder, &apart, clients)?;
     let mut panels = Vec::new();

@@ -30,8 +30,18 @@ const PEERS: [Peer; 3] = [
 ];
 
 /// No timer ends while something is measured.
-const PATIENT: [&str; 8] =
-    ["--hold", "10m", "--max-hold", "10m", "--idle-timeout", "10m", "--ping-interval", "10m"];
+const PATIENT: [&str; 10] = [
+    "--hold",
+    "10m",
+    "--max-hold",
+    "10m",
+    "--idle-timeout",
+    "10m",
+    "--ping-interval",
+    "10m",
+    "--head-timeout",
+    "10m",
+];
 
 /// How often a port is chosen anew when somebody else was faster.
 const ATTEMPTS: usize = 3;
@@ -66,22 +76,31 @@ impl Peer {
 pub(super) struct Apart(Option<(usize, Pinned)>);
 
 impl Apart {
-    /// Keeps this thread, which is the clients', on the second of the processors that it may use.
+    /// Keeps this thread, which is the clients', on the last but one of the processors that it may use; the first has
+    /// most of the machine's interrupts.
     pub(super) fn begin() -> Apart {
         let cpus = sys::allowed_cpus().unwrap_or_default();
-        let &[first, second, ..] = cpus.as_slice() else { return Apart(None) };
-        Apart(Pinned::to(second).ok().map(|pinned| (first, pinned)))
+        let &[.., ours, theirs] = cpus.as_slice() else { return Apart(None) };
+        Apart(Pinned::to(ours).ok().map(|pinned| (theirs, pinned)))
     }
 
-    /// Has what `start` starts run on the first of them, its threads too.
+    /// Has what `start` starts run on the last of them, its threads too.
     fn server<T>(&self, start: impl FnOnce() -> T) -> T {
-        let _pinned = self.0.as_ref().map(|&(first, _)| Pinned::to(first));
+        let _pinned = self.0.as_ref().map(|&(theirs, _)| Pinned::to(theirs));
         start()
+    }
+
+    /// Whether they are.
+    pub(super) fn is_so(&self) -> bool {
+        self.0.is_some()
     }
 
     pub(super) fn words(&self) -> &'static str {
         match self.0 {
-            Some(_) => "One server at a time is busy, on a processor of its own; the clients are on another.",
+            Some(_) => {
+                "One server at a time is busy, on a processor of its own; the clients are on another, and never \
+                 sleep while something is on its way."
+            }
             None => "One server at a time is busy; it and the clients share the only processor.",
         }
     }
@@ -150,8 +169,8 @@ impl Running {
 
     /// Seconds that it has been on a processor so far.
     pub(super) fn cpu(&self) -> Result<f64, String> {
-        let cpu = sys::process_clock(self.pid());
-        cpu.map(|cpu| cpu.as_secs_f64()).map_err(|error| self.told(&format!("it has ended: {error}")))
+        let cpu = sys::process_cpu(self.pid()).map(|cpu| cpu.as_secs_f64());
+        cpu.ok_or_else(|| self.told("it has ended"))
     }
 
     /// Waits until it has done all that it had to do: until it sleeps, and a little later still does, without having

@@ -171,10 +171,9 @@ impl Stage {
         Ok(Performance { heard, cpu, technique: technique.name(), before, after })
     }
 
+    /// Seconds that the server has been on a processor so far.
     fn cpu(&self) -> Result<f64, String> {
-        let cpu = sys::process_clock(self.server.pid());
-        cpu.map(|cpu| cpu.as_secs_f64()).map_err(|error| {
-            self.server.with_last_words(&format!("cannot read the server's CPU time: {error}"))
-        })
+        let cpu = sys::process_cpu(self.server.pid()).map(|cpu| cpu.as_secs_f64());
+        cpu.ok_or_else(|| self.server.with_last_words("the server has ended"))
     }
 }

@@ -13,7 +13,6 @@ mod file;
 mod fork;
 mod machine;
 mod memory;
-mod process_clock;
 mod shared_port;
 mod soft_limit;
 mod standard;
@@ -23,7 +22,7 @@ pub use affinity::{Pinned, allowed_cpus, pin_process};
 pub use alarm::Alarm;
 pub use child::Child;
 pub use client::{connect, connect_result, shrink_receive_buffer};
-pub use cpu::thread_cpu;
+pub use cpu::{process_cpu, thread_cpu};
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
 pub use dial::{dial, reset_on_close, set_nonblocking};
 pub use file::{create_file, read_file, write_all};
@@ -32,7 +31,6 @@ pub use machine::{
     cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, stderr_is_a_terminal,
 };
 pub use memory::{Slab, anonymous_bytes, memory_bytes, own_bytes, slab_bytes, slabs, tcp_buffer_bytes};
-pub use process_clock::process_clock;
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
 pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
