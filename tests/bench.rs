@@ -182,6 +182,95 @@ fn who_waits_costs_memory_and_no_system_call() {
 }
 
 #[test]
+fn techniques_are_late_and_dear_as_theory_says() {
+    let picture = scratch("techniques.svg");
+    let report = json(&["techniques", "--quick", "--rounds", "1", "--svg", picture.to_str().unwrap()]);
+    assert_eq!(report["ok"], true, "{}", report["verdict"]);
+    let [delivery, overtaking, degradation, transits] =
+        [0, 1, 2, 3].map(|table| report["tables"][table]["rows"].as_array().unwrap().clone());
+    let median = |value: &Value| value["median"].as_f64().unwrap();
+    assert_eq!(delivery.len(), 8, "short polling at four intervals, and four others");
+    for row in &delivery {
+        let requests = row["requests"].as_f64().unwrap();
+        let pushes = ["stream", "sse", "websocket"].iter().any(|name| row["technique"] == *name);
+        assert_eq!(requests == 0.0, pushes, "{row}");
+        let late = [&row["p50"], &row["p99"], &row["longest"]].map(median);
+        assert!(0.0 < late[0] && late[0] <= late[1] && late[1] <= late[2], "{row}");
+        assert!(row["sent"].as_f64() > Some(64.0) && median(&row["cpu"]) > 0.0, "{row}");
+    }
+    // Every event is one request of a parked client, whatever the machine does meanwhile; the rates are less sure.
+    assert_eq!(delivery[4]["technique"], "long_poll");
+    assert!((0.5..=1.5).contains(&delivery[4]["requests"].as_f64().unwrap()), "{}", delivery[4]);
+    for row in &overtaking {
+        let formula = row["short_formula"].as_f64().unwrap();
+        assert!(row["short_requests"].as_f64().unwrap() < 1.5 * formula, "{row}");
+    }
+    let together = |row: &Value| median(&row["together"]);
+    assert!(together(&degradation[2]) > 2.0 * together(&degradation[0]));
+    let crossed: Vec<_> =
+        transits.iter().map(|row| (&row["first_transits"], &row["second_transits"])).collect();
+    assert_eq!(crossed[0], (&1.into(), &3.into()));
+    assert!(crossed[1..].iter().all(|row| *row == (&1.into(), &1.into())), "{crossed:?}");
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("long polling under load"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+/// A folder of peers, in which one is installed: a program for the shell.
+fn peers(name: &str, run: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = scratch(name);
+    std::fs::create_dir_all(folder.join("axum")).unwrap();
+    let program = folder.join("axum/run");
+    std::fs::write(&program, format!("#!/bin/sh\n{run}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(folder.join("axum/version"), "a version\n").unwrap();
+    folder
+}
+
+#[test]
+fn without_peers_there_is_nothing_to_compare_with() {
+    let output = bench(&["peers", "--peers", "/nowhere"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    let expected =
+        "doorbell: bench peers: no peer is installed in /nowhere; scripts/peers/install installs them\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_peer_that_does_not_start_is_told_in_one_line() {
+    let folder = peers("broken", "echo it hurts >&2; exit 3");
+    let output = bench(&["peers", "--quick", "--peers", folder.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("axum did not start") && said.contains("it hurts"), "{said}");
+    assert!(said.contains("scripts/peers/install axum") && said.lines().count() == 1, "{said}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_peer_is_measured_beside_doorbell_and_who_is_missing_is_named() {
+    // Nobody resembles us more than we do.
+    let ourselves = env!("CARGO_BIN_EXE_doorbell");
+    let folder = peers("one", &format!("exec {ourselves} serve --listen 127.0.0.1:$1"));
+    let words = ["peers", "--quick", "--rounds", "1", "--clients", "20", "--peers", folder.to_str().unwrap()];
+    let report = json(&words);
+    assert_eq!(report["peers"], serde_json::json!([{"name": "axum", "version": "a version"}]));
+    let lengths = [0, 1, 2].map(|table| report["tables"][table]["rows"].as_array().unwrap().len());
+    assert_eq!(lengths, [6 * 2, 3 * 2, 3 * 2], "each row for both");
+    for (table, figure) in [(0, "rate"), (0, "cpu"), (1, "first"), (1, "last"), (1, "cpu")] {
+        for row in report["tables"][table]["rows"].as_array().unwrap() {
+            assert!(row[figure]["median"].as_f64() > Some(0.0), "{figure} of {row}");
+        }
+    }
+    let warnings = report["warnings"].to_string();
+    for name in ["nginx", "node"] {
+        assert!(warnings.contains(&format!("scripts/peers/install {name}")), "{warnings}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn the_server_is_held_against_the_floor() {
     let picture = scratch("floor.svg");
     let report = json(&["floor", "--quick", "--rounds", "2", "--svg", picture.to_str().unwrap()]);
@@ -314,6 +403,7 @@ fn wrong_words_are_told_in_one_line() {
         (&["nonsense"], "unrecognized subcommand 'nonsense'"),
         (&["matrix", "--json", "--markdown"], "cannot be used with"),
         (&["readiness", "--rounds", "0"], "0 is not in 1..=1000"),
+        (&["techniques", "--clients", "0"], "0 is not in 1..=9000"),
         (&["matrix", "--svg", "x.svg"], "unexpected argument '--svg'"),
     ] {
         let output = bench(words).output().unwrap();

@@ -119,7 +119,8 @@ pub fn chance() -> Result<u64, String> {
     sys::random_u64().map_err(|error| format!("cannot read randomness: {error}"))
 }
 
-fn broken(doing: &str, error: &std::io::Error) -> String {
+/// An error of a socket in words.
+pub(super) fn broken(doing: &str, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::WouldBlock => format!("the server was silent for {} s", PATIENCE.as_secs()),
         _ => format!("cannot {doing} the server: {error}"),

@@ -11,19 +11,24 @@
 //!   same, and the exit status is 1.
 //! - Everything is bounded: rounds, file descriptors, and how long anything is waited for.
 
+pub mod crowd;
+pub mod ears;
 pub mod floor;
 pub mod idle;
 pub mod line;
 pub mod machine;
 pub mod matrix;
+pub mod peers;
 pub mod plot;
 pub mod process;
+pub mod question;
 pub mod readiness;
 pub mod receipt;
 pub mod report;
 pub mod rounds;
 pub mod server;
 pub mod table;
+pub mod techniques;
 pub mod timers;
 pub mod wheel;
 

@@ -40,6 +40,11 @@ impl Process {
         self.wait_until("the server does not come to rest", Child::is_asleep)
     }
 
+    /// Whether it sleeps just now.
+    pub fn is_asleep(&self) -> bool {
+        self.child.is_asleep()
+    }
+
     /// Stops it for good: it does nothing any more, but what it has open stays open until it is dropped.
     pub fn freeze(&self) -> Result<(), String> {
         let frozen = self.child.stop();

@@ -1,7 +1,7 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, floor, idle, matrix, readiness, receipt, wheel};
+use crate::bench::{self, Effort, Report, floor, idle, matrix, peers, readiness, receipt, techniques, wheel};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -30,6 +30,12 @@ enum Bench {
     /// What a client costs that waits: bytes of the server's memory and of the kernel's, with 10,000 of them
     #[command(after_help = "Example:\n  doorbell bench idle --markdown")]
     Idle(Timing),
+    /// What one would use instead, measured by the same clients: nginx with nchan, Node with ws, axum
+    #[command(after_help = "Example:\n  scripts/peers/install && doorbell bench peers --svg peers.svg")]
+    Peers(Comparing),
+    /// The same events to the same crowd by each technique: how late, at what cost, and who overtakes whom
+    #[command(after_help = "Example:\n  doorbell bench techniques --clients 500 --svg techniques.svg")]
+    Techniques(Gathering),
     /// The server beside a bare loop that reads and writes as many bytes and understands none of them
     #[command(after_help = "Example:\n  doorbell bench floor --markdown --svg floor.svg")]
     Floor(Flooring),
@@ -52,6 +58,35 @@ struct Receipting {
     /// How many events each of them hears
     #[arg(long, value_name = "K", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=1000))]
     events: u64,
+}
+
+/// The flags of what is told to a crowd.
+#[derive(Debug, Args)]
+struct Gathering {
+    #[command(flatten)]
+    timing: Timing,
+    /// How many clients there are [default: 200, and 1,000 to see who overtakes whom]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=9000))]
+    clients: Option<u64>,
+    /// How many events each of them hears, in the first table [default: 50]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    events: Option<u64>,
+    /// How many of them are published in a second [default: 20]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    rate: Option<u64>,
+}
+
+/// The flags of a comparison with other servers.
+#[derive(Debug, Args)]
+struct Comparing {
+    #[command(flatten)]
+    timing: Timing,
+    /// Where scripts/peers/install has put them
+    #[arg(long, value_name = "DIR", default_value = "target/peers")]
+    peers: PathBuf,
+    /// How many subscribers there are [default: 5,000, or 200 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=18_000))]
+    clients: Option<u64>,
 }
 
 /// The flags of a bench that counts.
@@ -126,6 +161,13 @@ pub(super) fn run(words: Words) -> ExitCode {
         }
         Bench::Readiness(flags) => flags.run("readiness", readiness::run),
         Bench::Idle(flags) => flags.run("idle", idle::run),
+        Bench::Peers(Comparing { timing, peers, clients }) => {
+            timing.run("peers", |effort| peers::run(effort, &peers, clients))
+        }
+        Bench::Techniques(Gathering { timing, clients, events, rate }) => {
+            let crowd = techniques::Crowd { clients, events, rate };
+            timing.run("techniques", |effort| techniques::run(effort, crowd))
+        }
         Bench::Floor(Flooring { timing, gate }) => timing.run("floor", |effort| floor::run(effort, gate)),
         Bench::FloorServer(bare) => bare.run(),
         Bench::Wheel(flags) => flags.run("wheel", wheel::run),

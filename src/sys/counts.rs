@@ -25,6 +25,7 @@ macro_rules! calls {
 calls! {
     Accept4 = "accept4",
     Bind = "bind",
+    ClockGetres = "clock_getres",
     ClockGettime = "clock_gettime",
     Clone = "clone",
     Close = "close",

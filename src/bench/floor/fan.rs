@@ -2,9 +2,9 @@
 
 use super::bare::{HOW_MANY, Sizes, THIS_MANY};
 use super::contender::Contender;
-use super::ears::Ears;
 use super::{Costs, Findings, Goal, Row, Where};
 use crate::bench::Effort;
+use crate::bench::ears::Ears;
 use crate::bench::line::{Line, upgrade_fields};
 use crate::bench::rounds::{Spread, side_by_side};
 use crate::sys::{self, Moment};

@@ -2,12 +2,11 @@
 //!
 //! What the kernel takes for a wait, a read and a write nobody can save; what the server takes on top is its own.
 //! So each row is measured against a *floor* (`bare.rs`) in the same round: the same system calls, the same number of
-//! bytes, and not one of them looked at. The client (`ears.rs`) is the same for both.
+//! bytes, and not one of them looked at. The client (`../ears.rs`) is the same for both.
 
 mod ask;
 mod bare;
 mod contender;
-mod ears;
 mod fan;
 mod tell;
 

@@ -1,9 +1,9 @@
 //! What was found, in tables and in a picture, and whether it is enough.
 
-use super::ask::CONNECTIONS;
 use super::fan::DATA;
 use super::{Costs, Findings, Goal, Row};
 use crate::bench::plot::{Axis, Line, Panel, Plot};
+use crate::bench::question::CONNECTIONS;
 use crate::bench::report::Report;
 use crate::bench::table::{Cell, Table, grouped, readable};
 

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,17 +26,29 @@ impl Child {
     /// Runs this program again with other words. Its standard input is empty; the variables of the
     /// environment that begin with `without` are kept from it.
     pub fn start_ourselves<'a>(words: impl IntoIterator<Item = &'a str>, without: &str) -> io::Result<Child> {
-        let stderr = memory_file()?;
         // The link leads to the program also after its file was replaced (proc(5)).
         let mut command = Command::new("/proc/self/exe");
         // So that ps(1) shows a name.
         command.arg0(std::env::args_os().next().unwrap_or_default());
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
+        command.args(words);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with(without) {
                 command.env_remove(name);
             }
         }
+        Child::start(command)
+    }
+
+    /// Runs another program with these words. Its standard input is empty.
+    pub fn start_program<'a>(program: &Path, words: impl IntoIterator<Item = &'a str>) -> io::Result<Child> {
+        let mut command = Command::new(program);
+        command.args(words);
+        Child::start(command)
+    }
+
+    fn start(mut command: Command) -> io::Result<Child> {
+        let stderr = memory_file()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr.try_clone()?);
         let parent = std::process::id();
         // SAFETY: between fork and exec only async-signal-safe calls are made, prctl(2) and getppid(2),
         // and nothing is allocated.
@@ -83,6 +96,14 @@ impl Child {
             text.extend_from_slice(&piece[..count]);
         }
         String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Whether it has come to its end.
+    pub fn has_ended(&mut self) -> bool {
+        let answer = self.process.try_wait();
+        let _ = told(Call::Wait4, 0);
+        // OK for an error, too: there is nobody to be waited for.
+        !matches!(answer, Ok(None))
     }
 
     /// Whether it sleeps in a system call. False also if it is gone.

@@ -1,7 +1,5 @@
-//! CPU time: of a thread by clock_gettime(2), of another process by /proc (proc(5)).
+//! CPU time, of a thread and of another process: clock_gettime(2), clock_getcpuclockid(3).
 
-use super::file::read_file;
-use super::machine::ticks_per_second;
 use super::{Call, told};
 use std::time::Duration;
 
@@ -16,18 +14,22 @@ pub fn thread_cpu() -> Duration {
     Duration::new(span.tv_sec as u64, span.tv_nsec as u32)
 }
 
-/// How long the first thread of a process has been on a CPU, in user mode and in the kernel: to the nanosecond
-/// while it sleeps, if the kernel keeps account of that (`/proc/PID/schedstat`); else in clock ticks (fields 14
-/// and 15 of `/proc/PID/stat`). `None` if there is no such process.
+/// How long a process has been on a CPU so far, all of its threads, in user mode and in the kernel; to the nanosecond.
+/// (`/proc/PID/stat` says so too, but in hundredths of a second.) `None` if there is no such process.
 pub fn process_cpu(pid: u32) -> Option<Duration> {
-    if let Ok(text) = read_file(&format!("/proc/{pid}/schedstat")) {
-        return text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos);
+    let pid = libc::pid_t::try_from(pid).ok()?;
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: glibc writes one clockid_t, which is `clock`. It asks the kernel by clock_getres(2) whether there is one.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    let _ = told(Call::ClockGetres, 0);
+    if error != 0 {
+        return None;
     }
-    let stat = read_file(&format!("/proc/{pid}/stat")).ok()?;
-    // Field 2 is the program's name in brackets and may hold anything; field 3 follows it.
-    let mut fields = stat.rsplit_once(") ")?.1.split_whitespace().skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(Duration::from_secs_f64((user + system) / ticks_per_second()))
+    let mut span = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec, which is `span`.
+    let result = unsafe { libc::clock_gettime(clock, &mut span) };
+    told(Call::ClockGettime, result as isize).ok()?;
+    Some(Duration::new(span.tv_sec as u64, span.tv_nsec as u32))
 }
 
 #[cfg(test)]
@@ -36,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_process_has_used_some_time_and_nobody_none() {
-        assert!(process_cpu(std::process::id()).is_some());
+        let thread = thread_cpu();
+        assert!(process_cpu(std::process::id()) >= Some(thread));
         assert_eq!(process_cpu(u32::MAX), None);
     }
 }

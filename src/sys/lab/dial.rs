@@ -19,6 +19,14 @@ pub fn dial(address: SocketAddr, patience: Duration) -> io::Result<Fd> {
     Ok(Fd::new(stream.into_raw_fd() as usize))
 }
 
+/// ioctl(2) with FIONBIO: from now on nothing on this socket waits.
+pub fn set_nonblocking(socket: &Fd) -> io::Result<()> {
+    let mut on: libc::c_int = 1;
+    // SAFETY: FIONBIO reads one int, which is `on`.
+    let result = unsafe { libc::ioctl(socket.number(), libc::FIONBIO, &raw mut on) };
+    told(Call::Ioctl, result as isize).map(drop)
+}
+
 /// From now on close(2) resets this connection at once (SO_LINGER of 0 seconds, socket(7)): nothing stays
 /// behind in TIME_WAIT to hold a port.
 pub fn reset_on_close(socket: &Fd) -> io::Result<()> {

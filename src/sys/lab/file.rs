@@ -22,7 +22,7 @@ pub fn write_all(fd: &Fd, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// A whole file: openat(2), read(2) until the end, close(2).
-pub(super) fn read_file(path: &str) -> io::Result<String> {
+pub fn read_file(path: &str) -> io::Result<String> {
     let fd = adopt(File::open(path))?;
     let mut text = Vec::new();
     let mut piece = [0; 4096];

@@ -41,7 +41,7 @@ pub fn family_cpu_seconds() -> Option<f64> {
     Some(ticks / ticks_per_second())
 }
 
-pub(super) fn ticks_per_second() -> f64 {
+fn ticks_per_second() -> f64 {
     // SAFETY: no pointers are involved.
     let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     ticks as f64

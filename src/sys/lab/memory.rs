@@ -52,6 +52,12 @@ pub fn anonymous_bytes(pid: u32) -> Option<u64> {
     kibibytes(&format!("/proc/{pid}/status"), "RssAnon:")
 }
 
+/// The same with what it shares with others of its kind (RssShmem): where a server that could have several worker
+/// processes keeps what they have in common.
+pub fn own_bytes(pid: u32) -> Option<u64> {
+    Some(anonymous_bytes(pid)? + kibibytes(&format!("/proc/{pid}/status"), "RssShmem:")?)
+}
+
 /// A line such as `Slab:   179448 kB`, in bytes.
 fn kibibytes(path: &str, name: &str) -> Option<u64> {
     let text = read_file(path).ok()?;
@@ -69,6 +75,7 @@ mod tests {
         assert!(tcp_buffer_bytes().is_some());
         assert!(anonymous_bytes(std::process::id()) > Some(0));
         assert_eq!(anonymous_bytes(0), None);
+        assert!(own_bytes(std::process::id()) > Some(0));
         if let Some(slabs) = slabs() {
             let dentries = slabs.iter().find(|slab| slab.name == "dentry").unwrap();
             assert!(dentries.bytes >= 64 && dentries.active > 0, "{dentries:?}");

@@ -24,13 +24,13 @@ pub use child::Child;
 pub use client::{connect, connect_result, shrink_receive_buffer};
 pub use cpu::{process_cpu, thread_cpu};
 pub use descriptors::{dup, dup_from, error_name, pipe, seek_to_end, socketpair, unread};
-pub use dial::{dial, reset_on_close};
-pub use file::{create_file, write_all};
+pub use dial::{dial, reset_on_close, set_nonblocking};
+pub use file::{create_file, read_file, write_all};
 pub use fork::{Forked, fork};
 pub use machine::{
     cpu_model, cpus, family_cpu_seconds, kernel_release, machine_cpu_seconds, stderr_is_a_terminal,
 };
-pub use memory::{Slab, anonymous_bytes, memory_bytes, slab_bytes, slabs, tcp_buffer_bytes};
+pub use memory::{Slab, anonymous_bytes, memory_bytes, own_bytes, slab_bytes, slabs, tcp_buffer_bytes};
 pub use shared_port::{listen_together, set_nodelay};
 pub use soft_limit::SoftLimit;
 pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};

@@ -1,18 +1,18 @@
 //! A client with many connections that does as little as it can: it counts bytes.
 //!
-//! It is the same for the server and for the floor, and must not be what they wait for. So it knows beforehand
+//! It is the same for the server, the floor and the peers, and must not be what they wait for. So it knows beforehand
 //! how long each answer is, and looks at nothing else; and where it has a processor to itself it never sleeps,
 //! lest the other side pays for waking it.
 
-use crate::bench::PATIENCE;
-use crate::bench::line::Line;
+use super::PATIENCE;
+use super::line::Line;
 use crate::sys::{self, EpollEvent, EpollOp, Fd};
 
 /// How many ready fds one wait returns at most.
 const BATCH: usize = 64;
 
 /// Connections, and how much each has heard of what it is to hear.
-pub(super) struct Ears {
+pub struct Ears {
     lines: Vec<Line>,
     heard: Vec<usize>,
     /// How many bytes are a whole answer.
@@ -26,7 +26,7 @@ pub(super) struct Ears {
 
 impl Ears {
     /// Listens on these lines for answers of so many bytes.
-    pub(super) fn on(lines: Vec<Line>, whole: usize, is_restless: bool) -> Result<Ears, String> {
+    pub fn on(lines: Vec<Line>, whole: usize, is_restless: bool) -> Result<Ears, String> {
         let told = |error| format!("cannot watch {} connections with epoll: {error}", lines.len());
         let epoll = sys::epoll_create1().map_err(told)?;
         for (at, line) in lines.iter().enumerate() {
@@ -39,12 +39,12 @@ impl Ears {
     }
 
     /// How many connections there are.
-    pub(super) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.lines.len()
     }
 
     /// Says something on one of them.
-    pub(super) fn say(&self, at: usize, words: &[u8]) -> Result<(), String> {
+    pub fn say(&self, at: usize, words: &[u8]) -> Result<(), String> {
         match sys::write(self.lines[at].socket(), words) {
             Ok(count) if count == words.len() => Ok(()),
             Ok(count) => Err(format!("the kernel took {count} of {} bytes of a question", words.len())),
@@ -53,7 +53,7 @@ impl Ears {
     }
 
     /// Waits until something has come, and leaves in `complete` who has now heard a whole answer.
-    pub(super) fn hear(&mut self, complete: &mut Vec<usize>) -> Result<(), String> {
+    pub fn hear(&mut self, complete: &mut Vec<usize>) -> Result<(), String> {
         complete.clear();
         let count = self.wait()?;
         for event in &self.events[..count] {

@@ -1,0 +1,251 @@
+//! A relay that puts distance between a client and a server: what comes is passed on a while later, each way.
+//!
+//! The rules of its interface:
+//!
+//! - One thread of its own, one multiplexer, one timing wheel; it ends when the [`Relay`] is dropped.
+//! - Bytes keep their order and their pieces: each read is passed on as one write, no earlier than the delay after
+//!   it. An end (FIN) is passed on like bytes, an error ends both sides.
+//! - Connecting is not delayed: only what is said is.
+
+use crate::multiplexer::{Epoll, Interest, Multiplexer, Ready, Token};
+use crate::sys::{self, Endpoint, Fd, Moment};
+use crate::table::{Id, Table};
+use crate::tick::Tick;
+use crate::wheel::Wheel;
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A relay that runs.
+pub(super) struct Relay {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Closed to end it.
+    leash: Option<Fd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Listens on a free port of the loopback address, and relays to `server` with this delay each way.
+    pub(super) fn start(server: SocketAddr, delay: Duration) -> Result<Relay, String> {
+        let told = |error: io::Error| format!("cannot start the relay: {error}");
+        let here = Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+        let listening = sys::listen_on(&here, Duration::ZERO).map_err(told)?;
+        let Endpoint::Tcp(address) = listening.endpoint else {
+            return Err("the relay listens on no port".to_owned());
+        };
+        let (leash, collar) = sys::socketpair().map_err(told)?;
+        let mut works = Works::new(listening.fd, collar, server, delay).map_err(told)?;
+        let thread = std::thread::spawn(move || {
+            // Whatever fails here is seen by the clients: what they wait for does not come.
+            let _ = works.run();
+        });
+        Ok(Relay { address, leash: Some(leash), thread: Some(thread) })
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.leash = None;
+        // OK to ignore because a thread that has panicked has ended, too.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+const LISTENER: Token = Token(0);
+const LEASH: Token = Token(1);
+/// Which end of a pair. The other one is `1 - end`.
+const CLIENT: usize = 0;
+const SERVER: usize = 1;
+
+/// Two connections, and what is on its way between them.
+struct Pair {
+    ends: [Fd; 2],
+    /// What is on its way *to* each end, with the time at which it arrives. Nothing (no bytes) is the FIN.
+    on_the_way: [VecDeque<(Tick, Vec<u8>)>; 2],
+    /// Whether each end has had its FIN.
+    has_ended: [bool; 2],
+}
+
+struct Works {
+    listener: Fd,
+    server: SocketAddr,
+    delay: Duration,
+    multiplexer: Epoll,
+    pairs: Table<Pair>,
+    /// When something arrives; the key is that of [`key`].
+    wheel: Wheel,
+    start: Moment,
+    room: Box<[u8]>,
+    /// Watched, for its end.
+    _collar: Fd,
+}
+
+/// Each end of each pair is watched by a token and has a timer by a key.
+fn token(id: Id, end: usize) -> Token {
+    // The upper half of an id is a generation, of which one bit fewer will do: an id never looks like LISTENER.
+    Token(id.to_bits() << 1 | end as u64)
+}
+
+fn key(slot: u32, end: usize) -> u32 {
+    slot << 1 | end as u32
+}
+
+impl Works {
+    fn new(listener: Fd, collar: Fd, server: SocketAddr, delay: Duration) -> io::Result<Works> {
+        let mut multiplexer = Epoll::new()?;
+        multiplexer.add(&listener, LISTENER, Interest::READ)?;
+        multiplexer.add(&collar, LEASH, Interest::READ)?;
+        Ok(Works {
+            listener,
+            server,
+            delay,
+            multiplexer,
+            pairs: Table::default(),
+            wheel: Wheel::new(),
+            start: sys::moment(),
+            room: vec![0; 64 * 1024].into_boxed_slice(),
+            _collar: collar,
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let (mut ready, mut due): (Vec<Ready>, Vec<u32>) = (Vec::new(), Vec::new());
+        loop {
+            let now = self.now();
+            let patience = self.wheel.next().map(|next| next.since(now));
+            self.multiplexer.wait(patience, &mut ready)?;
+            for one in &ready {
+                match one.token {
+                    LISTENER => self.accept()?,
+                    LEASH => return Ok(()),
+                    Token(bits) => self.take(bits),
+                }
+            }
+            self.wheel.expire(self.now(), &mut due);
+            for key in due.drain(..) {
+                self.hand_over(key);
+            }
+        }
+    }
+
+    fn now(&self) -> Tick {
+        Tick(self.start.elapsed().as_millis() as u64)
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        let (client, _) = match sys::accept4(&self.listener) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            accepted => accepted?,
+        };
+        let server = sys::dial(self.server, super::super::PATIENCE)?;
+        sys::set_nonblocking(&server)?;
+        let pair = Pair { ends: [client, server], on_the_way: Default::default(), has_ended: [false; 2] };
+        let id = self.pairs.insert(pair);
+        for end in [CLIENT, SERVER] {
+            let pair = self.pairs.get(id).expect("OK because it was inserted above");
+            self.multiplexer.add(&pair.ends[end], token(id, end), Interest::READ)?;
+        }
+        Ok(())
+    }
+
+    /// Something has come from an end, and is on its way to the other one.
+    fn take(&mut self, bits: u64) {
+        // One more, because the present tick has begun already: never early.
+        let arrival = self.now() + self.delay + Duration::from_millis(1);
+        let (slot, from) = ((bits >> 1) as u32, (bits & 1) as usize);
+        // A pair that is gone has taken its fds along, so what is reported belongs to the one in the slot.
+        let Some(id) = self.pairs.id_at(slot).filter(|&id| token(id, from) == Token(bits)) else { return };
+        let pair = self.pairs.get_mut(id).expect("OK because it is there");
+        let bytes = match sys::read(&pair.ends[from], &mut self.room) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => return self.part(id),
+            Ok(count) => self.room[..count].to_vec(),
+        };
+        if bytes.is_empty() {
+            // It would be reported again and again.
+            let _ = self.multiplexer.modify(&pair.ends[from], Token(bits), Interest::NONE);
+        }
+        let to = 1 - from;
+        pair.on_the_way[to].push_back((arrival, bytes));
+        if pair.on_the_way[to].len() == 1 {
+            self.wheel.arm(key(slot, to), arrival);
+        }
+    }
+
+    /// What is due at an end is written to it. What the kernel does not take is tried again a millisecond later.
+    fn hand_over(&mut self, key: u32) {
+        let now = self.now();
+        let (slot, to) = (key >> 1, (key & 1) as usize);
+        let Some(id) = self.pairs.id_at(slot) else { return };
+        let pair = self.pairs.get_mut(id).expect("OK because it is there");
+        while let Some((arrival, bytes)) = pair.on_the_way[to].front_mut() {
+            if *arrival > now {
+                return self.wheel.arm(key, *arrival);
+            }
+            let written = match bytes.len() {
+                0 => sys::shutdown_write(&pair.ends[to]).map(|()| 0),
+                _ => sys::write(&pair.ends[to], bytes),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wheel.arm(key, Tick(now.0 + 1));
+                }
+                Err(_) => return self.part(id),
+                Ok(count) if count < bytes.len() => drop(bytes.drain(..count)),
+                Ok(_) => {
+                    pair.has_ended[to] |= bytes.is_empty();
+                    pair.on_the_way[to].pop_front();
+                }
+            }
+        }
+        if pair.has_ended == [true; 2] {
+            self.part(id);
+        }
+    }
+
+    fn part(&mut self, id: Id) {
+        for end in [CLIENT, SERVER] {
+            self.wheel.cancel(key(id.slot, end));
+        }
+        // epoll forgets what is closed (see Multiplexer::forget).
+        self.pairs.remove(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn what_is_said_arrives_later_and_in_order_and_ends() {
+        const DELAY: Duration = Duration::from_millis(30);
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay = Relay::start(server.local_addr().unwrap(), DELAY).unwrap();
+        let mut client = TcpStream::connect(relay.address).unwrap();
+        let (mut peer, _) = server.accept().unwrap();
+        for stream in [&client, &peer] {
+            stream.set_read_timeout(Some(super::super::super::PATIENCE)).unwrap();
+        }
+        let begin = sys::moment();
+        client.write_all(b"one").unwrap();
+        client.write_all(b"two").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut said = String::new();
+        peer.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "onetwo");
+        assert!(begin.elapsed() >= DELAY);
+        // The other way is open still.
+        let begin = sys::moment();
+        peer.write_all(&vec![b'x'; 1 << 20]).unwrap();
+        drop(peer);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), 1 << 20);
+        assert!(begin.elapsed() >= DELAY);
+    }
+}
