@@ -2,7 +2,7 @@
 
 use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
-use super::settle::{Before, failure, speak};
+use super::settle::{failure, speak};
 use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
@@ -179,7 +179,7 @@ impl Server {
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
         self.story.cause = cause;
-        let before = Before { seat: connection.seat() };
+        let before = connection.seat();
         sys::charge_to(account_of(connection.name()));
         let backlog = connection.backlog();
         let from = connection.peer.ip();
@@ -192,7 +192,7 @@ impl Server {
         let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
         let has_sent_all = backlog == 0 && connection.backlog() == 0;
         if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
-            return self.report_reaction(id, before.seat, spoken.length, now);
+            return self.report_reaction(id, before, spoken.length, now);
         }
         self.settle_spoken(id, before, after, spoken, now);
     }

@@ -6,6 +6,9 @@
 //! | the channel | whether it is a subscriber | `Connection::seat` |
 //! | the wheel | when something is due | `Connection::deadline` |
 //! | the kernel | what to wake it for | `Connection::wants` |
+//!
+//! A reaction that says of itself that all this is as it was (`After::Same`) is spared the deriving; debug builds
+//! audit after each turn that it told the truth.
 
 use super::ledger::{Ledger, account_of};
 use super::narration::Cause;
@@ -18,13 +21,6 @@ use crate::table::Id;
 use crate::technique::{After, Hub, Name, Question, Seat, Turn, Why};
 use crate::tick::Now;
 use std::io;
-
-/// What was so of a connection before it reacted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
-    /// The seat that it had.
-    pub(super) seat: Option<Seat>,
-}
 
 /// What came of speaking.
 #[derive(Debug)]
@@ -60,12 +56,12 @@ impl Server {
         let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
         sys::charge_to(account_of(connection.name()));
-        let before = Before { seat: connection.seat() };
+        let before = connection.seat();
         self.settle_from(id, before, after, now);
     }
 
     /// Settles a connection after a reaction whose words are still to be spoken.
-    pub(super) fn settle_from(&mut self, id: Id, before: Before, after: After, now: Now) {
+    pub(super) fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
@@ -74,7 +70,14 @@ impl Server {
     }
 
     /// Settles a connection that has said what it had to say: derives everything else.
-    pub(super) fn settle_spoken(&mut self, id: Id, before: Before, after: After, spoken: Spoken, now: Now) {
+    pub(super) fn settle_spoken(
+        &mut self,
+        id: Id,
+        before: Option<Seat>,
+        after: After,
+        spoken: Spoken,
+        now: Now,
+    ) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
@@ -82,10 +85,10 @@ impl Server {
             connection.leave(why, now.tick);
         }
         let seat = connection.seat();
-        if seat != before.seat || !self.is_the_one_poll(id, seat) {
-            self.reseat(id, before.seat, seat);
+        if seat != before || !self.is_the_one_poll(id, seat) {
+            self.reseat(id, before, seat);
         }
-        self.report_reaction(id, before.seat, spoken.length, now);
+        self.report_reaction(id, before, spoken.length, now);
         if let Err(error) = spoken.said {
             self.out.clear();
             return self.close(id, failure(&error), now);
