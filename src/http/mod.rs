@@ -19,7 +19,6 @@ pub mod response;
 pub mod router;
 
 pub use body::{Body, Framing};
-pub use date::DateCache;
 pub use path::Path;
 pub use problem::{Problem, Status};
 pub use request::{Method, Parsed, Request};

@@ -1,6 +1,6 @@
 //! epoll(7): the kernel keeps the list. A wait costs what is ready, however many are watched.
 
-use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, names_of, unless_interrupted};
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
 use crate::sys::{self, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, Fd};
 use std::io;
 
@@ -48,7 +48,7 @@ impl Multiplexer for Epoll {
     }
 
     fn names(&self, events: u32) -> Vec<&'static str> {
-        names_of(events, &[(EPOLLIN, "EPOLLIN"), (EPOLLOUT, "EPOLLOUT"), (EPOLLRDHUP, "EPOLLRDHUP")])
+        sys::epoll_names(events)
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {

@@ -154,11 +154,6 @@ pub trait Multiplexer {
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()>;
 }
 
-/// The names of the bits that are set.
-fn names_of(events: u32, names: &[(u32, &'static str)]) -> Vec<&'static str> {
-    names.iter().filter(|(bit, _)| events & bit != 0).map(|&(_, name)| name).collect()
-}
-
 /// A timeout as poll(2) and epoll_wait(2) take it: an `int` of milliseconds, −1 for ever. One that
 /// is too long is cut to 24 days; the loop then merely wakes for nothing.
 fn as_int(timeout: Option<u64>) -> i32 {

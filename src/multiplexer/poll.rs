@@ -1,7 +1,7 @@
 //! poll(2): we keep the list, and hand all of it to the kernel each time. A wait costs what is
 //! watched, however few are ready: the kernel reads each line, and then we do.
 
-use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, names_of, unless_interrupted};
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, as_int, unless_interrupted};
 use crate::sys::{self, Fd, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd};
 use std::io;
 
@@ -72,8 +72,7 @@ impl Multiplexer for Poll {
     }
 
     fn names(&self, events: u32) -> Vec<&'static str> {
-        let names = [(POLLIN as u32, "POLLIN"), (POLLOUT as u32, "POLLOUT"), (POLLRDHUP as u32, "POLLRDHUP")];
-        names_of(events, &names)
+        sys::poll_names(events as i16)
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! select(2): we keep bitmaps, and hand copies of them to the kernel each time, because it answers
 //! by overwriting them. A wait costs the highest fd number, and there is no bit for fd 1,024.
 
-use super::{Interest, Mechanism, Multiplexer, Ready, Token, names_of, unless_interrupted};
+use super::{Interest, Mechanism, Multiplexer, Ready, Token, unless_interrupted};
 use crate::sys::{self, FD_SETSIZE, Fd, FdSet};
 use std::io;
 
@@ -85,7 +85,7 @@ impl Multiplexer for Select {
     }
 
     fn names(&self, events: u32) -> Vec<&'static str> {
-        names_of(events, &[(READ_FDS, "readfds"), (WRITE_FDS, "writefds")])
+        sys::names_of(events, &[(READ_FDS, "readfds"), (WRITE_FDS, "writefds")])
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {

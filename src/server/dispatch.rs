@@ -96,7 +96,7 @@ impl Server {
         if connection.backlog() == 0 {
             self.converse(id, Cause::GoesOn, now, Conversation::on_room);
         } else {
-            self.settle(id, After::Wait, now);
+            self.settle(id, now);
         }
     }
 
@@ -149,7 +149,7 @@ impl Server {
             (Due::Stall, None) if connection.backlog() == 0 => {
                 self.converse(id, Cause::GoesOn, now, Conversation::on_room);
             }
-            (Due::Stall, _) => self.settle(id, After::Wait, now),
+            (Due::Stall, _) => self.settle(id, now),
             (_, Some(why)) => self.close(id, why, now),
             (due, None) => self.converse(id, Cause::Due(due), now, Conversation::on_deadline),
         }

@@ -13,7 +13,7 @@ use crate::http::problem::{Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Multiplexer, Token};
 use crate::sys::{self, Call, Endpoint, Fd, Listening, Scarcity};
 use crate::table::Id;
-use crate::technique::{After, Conversation, Name, Turn};
+use crate::technique::{Conversation, Name, Turn};
 use crate::tick::{Now, Tick};
 use std::collections::HashMap;
 use std::io;
@@ -155,16 +155,16 @@ impl Server {
             match sys::accept4(&listening.fd) {
                 Ok((fd, address)) => {
                     let peer = Peer::new(address);
-                    self.tell_door(Some((fd.number(), &peer)), false);
+                    self.tell_let_in(fd.number(), peer);
                     self.admit(fd, peer, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.tell_door(None, false);
+                    self.tell_nobody_let_in(false);
                     return false;
                 }
                 Err(error) => {
                     if let Some(scarcity) = sys::scarcity(&error) {
-                        self.tell_door(None, true);
+                        self.tell_nobody_let_in(true);
                         self.run_out(index, scarcity, now);
                         return false;
                     }
@@ -198,7 +198,7 @@ impl Server {
         match refusal {
             None => {
                 self.gate.came(peer);
-                self.settle(id, After::Wait, now);
+                self.settle(id, now);
             }
             Some(problem) => {
                 self.gate.refused += 1;

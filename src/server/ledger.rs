@@ -138,7 +138,7 @@ pub(super) struct Receipt {
 }
 
 /// Bytes one way.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Traffic {
     pub(super) header: u64,
     pub(super) payload: u64,

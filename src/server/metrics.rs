@@ -1,6 +1,7 @@
 //! `GET /metrics`: the counts, in Prometheus' text format.
 
 use super::Server;
+use super::ledger::Receipt;
 use crate::sys;
 use crate::technique::Name;
 use crate::tick::Now;
@@ -90,50 +91,45 @@ impl Server {
     /// What each technique costs.
     fn write_receipts(&self, page: &mut Page, now: Now) {
         let receipts = Name::ALL.map(|name| (name.as_str(), self.receipt(name, now.tick)));
-        let name = "doorbell_technique_requests_total";
-        page.head(name, "counter", "Requests that came whole, by technique.");
-        for (technique, receipt) in &receipts {
-            page.line(name, &[("technique", technique)], receipt.requests);
-        }
-        let name = "doorbell_technique_wakeups_total";
-        page.head(
-            name,
-            "counter",
-            "Turns of the loop that found a connection of the technique ready or due.",
-        );
-        for (technique, receipt) in &receipts {
-            page.line(name, &[("technique", technique)], receipt.wakeups);
-        }
-        let name = "doorbell_technique_syscalls_total";
-        page.head(name, "counter", "System calls made for connections of the technique.");
-        for (technique, receipt) in &receipts {
+        let ways = |receipt: &Receipt| [("received", receipt.received), ("sent", receipt.sent)];
+        let mut family = |name: &str, help: &str, write: &dyn Fn(&mut Page, &str, &str, &Receipt)| {
+            let name = format!("doorbell_technique_{name}_total");
+            page.head(&name, "counter", help);
+            receipts.iter().for_each(|(technique, receipt)| write(page, &name, technique, receipt));
+        };
+        family("requests", "Requests that came whole, by technique.", &|page, name, technique, receipt| {
+            page.line(name, &[("technique", &technique)], receipt.requests);
+        });
+        let help = "Turns of the loop that found a connection of the technique ready or due.";
+        family("wakeups", help, &|page, name, technique, receipt| {
+            page.line(name, &[("technique", &technique)], receipt.wakeups);
+        });
+        let help = "System calls made for connections of the technique.";
+        family("syscalls", help, &|page, name, technique, receipt| {
             for (call, count) in &receipt.syscalls {
-                page.line(name, &[("technique", technique), ("call", call)], count);
+                page.line(name, &[("technique", &technique), ("call", call)], count);
             }
-        }
-        let name = "doorbell_technique_bytes_total";
-        page.head(name, "counter", "Bytes, by whether they are a protocol's or what is said.");
-        for (technique, receipt) in &receipts {
-            for (direction, traffic) in [("received", &receipt.received), ("sent", &receipt.sent)] {
+        });
+        let help = "Bytes, by whether they are a protocol's or what is said.";
+        family("bytes", help, &|page, name, technique, receipt| {
+            for (direction, traffic) in ways(receipt) {
                 for (part, count) in [("header", traffic.header), ("payload", traffic.payload)] {
                     let labels: [(&str, &dyn Display); 3] =
-                        [("technique", technique), ("direction", &direction), ("part", &part)];
+                        [("technique", &technique), ("direction", &direction), ("part", &part)];
                     page.line(name, &labels, count);
                 }
             }
-        }
-        let name = "doorbell_technique_packets_total";
-        page.head(name, "counter", "Segments of 1,460 bytes that each read or write would fill.");
-        for (technique, receipt) in &receipts {
-            for (direction, traffic) in [("received", &receipt.received), ("sent", &receipt.sent)] {
-                page.line(name, &[("technique", technique), ("direction", &direction)], traffic.packets);
+        });
+        let help = "Segments of 1,460 bytes that each read or write would fill.";
+        family("packets", help, &|page, name, technique, receipt| {
+            for (direction, traffic) in ways(receipt) {
+                page.line(name, &[("technique", &technique), ("direction", &direction)], traffic.packets);
             }
-        }
-        let name = "doorbell_technique_fd_seconds_total";
-        page.head(name, "counter", "Fds held by connections of the technique, times seconds.");
-        for (technique, receipt) in &receipts {
-            page.line(name, &[("technique", technique)], receipt.fd_seconds);
-        }
+        });
+        let help = "Fds held by connections of the technique, times seconds.";
+        family("fd_seconds", help, &|page, name, technique, receipt| {
+            page.line(name, &[("technique", &technique)], receipt.fd_seconds);
+        });
     }
 }
 

@@ -51,13 +51,13 @@ pub(super) fn speak(
 }
 
 impl Server {
-    /// Settles a connection whose seat has not changed.
-    pub(super) fn settle(&mut self, id: Id, after: After, now: Now) {
+    /// Settles a connection that has not reacted.
+    pub(super) fn settle(&mut self, id: Id, now: Now) {
         let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
         sys::charge_to(account_of(connection.name()));
         let before = connection.seat();
-        self.settle_from(id, before, after, now);
+        self.settle_from(id, before, After::Wait, now);
     }
 
     /// Settles a connection after a reaction whose words are still to be spoken.

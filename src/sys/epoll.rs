@@ -1,5 +1,6 @@
 //! epoll_create1(2), epoll_ctl(2), epoll_wait(2).
 
+use super::names_of;
 use super::narration::{self, array, flags};
 use super::{Call, Fd, told};
 use std::io;
@@ -94,6 +95,11 @@ pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Resu
 
 /// `{EPOLLIN, fd 9}`: strace shows the number that epoll_ctl(2) was given, here it is the fd it stands for.
 fn entry(events: u32, fd: i32) -> String {
+    format!("{{{}, fd {fd}}}", flags(&epoll_names(events)))
+}
+
+/// The names of the bits that are set.
+pub fn epoll_names(events: u32) -> Vec<&'static str> {
     const NAMES: &[(u32, &str)] = &[
         (EPOLLIN, "EPOLLIN"),
         (EPOLLOUT, "EPOLLOUT"),
@@ -101,5 +107,5 @@ fn entry(events: u32, fd: i32) -> String {
         (EPOLLHUP, "EPOLLHUP"),
         (EPOLLRDHUP, "EPOLLRDHUP"),
     ];
-    format!("{{{}, fd {fd}}}", flags(events, NAMES))
+    names_of(events, NAMES)
 }

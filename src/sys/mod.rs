@@ -31,7 +31,7 @@ pub use clock::{Moment, moment, wall_millis};
 pub use counts::{Account, Call, charge_to, counts, counts_of, recharge};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,
-    epoll_wait,
+    epoll_names, epoll_wait,
 };
 #[cfg(feature = "lab")]
 pub use epoll::{EPOLLET, EPOLLEXCLUSIVE};
@@ -41,7 +41,7 @@ pub use lab::*;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
 pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
-pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll};
+pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll, poll_names};
 pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, open_file, resident_bytes};
 pub use random::random_u64;
 pub use select::{FD_SETSIZE, FdSet, select};
@@ -81,6 +81,11 @@ fn note(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Tellin
     if is_narrating() {
         narration::tell(call, heard, describe);
     }
+}
+
+/// The names of the bits that are set.
+pub fn names_of(bits: u32, names: &[(u32, &'static str)]) -> Vec<&'static str> {
+    names.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect()
 }
 
 /// What ran out when a call failed for want of file descriptors.

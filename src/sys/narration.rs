@@ -190,9 +190,8 @@ pub(super) fn array(elements: impl Iterator<Item = String>) -> String {
 }
 
 /// Names of bits, joined; 0 for none.
-pub(super) fn flags(bits: u32, names: &[(u32, &str)]) -> String {
-    let set: Vec<&str> = names.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect();
-    if set.is_empty() { "0".into() } else { set.join("|") }
+pub(super) fn flags(names: &[&str]) -> String {
+    if names.is_empty() { "0".into() } else { names.join("|") }
 }
 
 /// Bytes in quotes, the first 32 of them; `escape` writes those that cannot be shown, and is told whether an

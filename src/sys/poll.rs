@@ -1,7 +1,7 @@
 //! poll(2).
 
 use super::narration::{array, flags};
-use super::{Call, told};
+use super::{Call, names_of, told};
 use std::io;
 
 /// There is something to read, or the peer has sent its FIN.
@@ -68,6 +68,11 @@ pub fn poll(list: &mut [PollFd], timeout: i32) -> io::Result<usize> {
 }
 
 fn names(events: i16) -> String {
+    flags(&poll_names(events))
+}
+
+/// The names of the bits that are set.
+pub fn poll_names(events: i16) -> Vec<&'static str> {
     const NAMES: &[(u32, &str)] = &[
         (POLLIN as u32, "POLLIN"),
         (POLLOUT as u32, "POLLOUT"),
@@ -76,5 +81,5 @@ fn names(events: i16) -> String {
         (POLLNVAL as u32, "POLLNVAL"),
         (POLLRDHUP as u32, "POLLRDHUP"),
     ];
-    flags(events as u32, NAMES)
+    names_of(events as u32, NAMES)
 }

@@ -8,7 +8,7 @@ mod english;
 mod korean;
 
 use super::{DRAIN_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
-use crate::connection::Connection;
+use crate::connection::{Connection, Peer};
 use crate::http::{Path, Status};
 use crate::multiplexer::{Interest, Mechanism};
 use crate::sys;
@@ -187,15 +187,17 @@ impl Server {
         }
     }
 
-    /// accept4(2) has returned: whom it let in, if anybody.
-    pub(super) fn tell_door(&self, let_in: Option<(i32, &dyn Display)>, has_run_out: bool) {
-        if !sys::is_narrating() {
-            return;
+    /// accept4(2) has let somebody in.
+    pub(super) fn tell_let_in(&self, fd: i32, peer: Peer) {
+        if sys::is_narrating() {
+            self.remark(Line::LetIn, &[("peer", &peer), ("fd", &fd)]);
         }
-        match let_in {
-            Some((fd, peer)) => self.remark(Line::LetIn, &[("peer", peer), ("fd", &fd)]),
-            None if has_run_out => self.remark(Line::NoMoreFds, &[]),
-            None => self.remark(Line::NobodyWaits, &[]),
+    }
+
+    /// accept4(2) has let nobody in: nobody was there, or there is no fd for them.
+    pub(super) fn tell_nobody_let_in(&self, has_run_out: bool) {
+        if sys::is_narrating() {
+            self.remark(if has_run_out { Line::NoMoreFds } else { Line::NobodyWaits }, &[]);
         }
     }
 
