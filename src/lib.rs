@@ -21,7 +21,8 @@
 //! tick, wheel, table, buffer                  the ground: no idea of a network
 //! ```
 //!
-//! Around the server, and left out without the feature `lab`, is what shows it: `bench` compares.
+//! Around the server, and left out without the feature `lab`, is what shows it: `client` follows a channel, `swarm`
+//! is a crowd of such clients, `bench` compares, and `exhibit` sets mistakes beside their cures.
 //!
 //! To read it, begin where a lesson would: [`multiplexer`], its three files side by side; then
 //! [`server`], whose five beats are the loop; then `technique/long_poll.rs`, which is what a parked
@@ -36,6 +37,8 @@ pub mod cli;
 #[cfg(feature = "lab")]
 pub mod client;
 pub mod connection;
+#[cfg(feature = "lab")]
+pub mod digits;
 #[cfg(feature = "lab")]
 pub mod exhibit;
 pub mod http;

@@ -8,9 +8,10 @@ use super::line::{Line, upgrade_fields};
 use super::plot::{Axis, Line as Bars, Panel, Plot};
 use super::report::Report;
 use super::rounds::{Spread, in_turn};
-use super::server::{Calls, Server};
-use super::table::{Cell, Table, grouped};
+use super::server::{Calls, PATIENT, Server};
+use super::table::{Cell, Table};
 use super::{Effort, PATIENCE, pause};
+use crate::digits::grouped;
 use crate::sys;
 
 /// How many wait.
@@ -23,10 +24,6 @@ const BATCH: usize = 250;
 /// How long the server is left alone, in milliseconds, to see what it does meanwhile.
 const SILENCE: i32 = 2_000;
 const SILENCE_QUICK: i32 = 100;
-
-/// No timer ends while a round lasts.
-const PATIENT: [&str; 8] =
-    ["--hold", "10m", "--max-hold", "10m", "--idle-timeout", "10m", "--ping-interval", "10m"];
 
 const TECHNIQUES: [&str; 3] = ["long_poll", "sse", "websocket"];
 

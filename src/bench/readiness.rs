@@ -8,8 +8,9 @@
 use super::plot::{Axis, Line as Curve, Panel, Plot};
 use super::report::Report;
 use super::rounds::{Spread, in_turn, seconds_each};
-use super::table::{Cell, Table, grouped, readable};
+use super::table::{Cell, Table, readable};
 use super::{Effort, PATIENCE, line::Line, progress, server::Server};
+use crate::digits::grouped;
 use crate::multiplexer::Mechanism;
 use crate::sys::{self, EpollEvent, EpollOp, Fd, PollFd, WideSet};
 use std::time::Duration;

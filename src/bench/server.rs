@@ -4,6 +4,22 @@ use super::line::Line;
 use super::process::Process;
 use std::collections::BTreeMap;
 
+/// Flags with which no timer of the server ends while something is measured.
+pub const PATIENT: [&str; 12] = [
+    "--hold",
+    "10m",
+    "--max-hold",
+    "10m",
+    "--head-timeout",
+    "10m",
+    "--body-timeout",
+    "10m",
+    "--idle-timeout",
+    "10m",
+    "--ping-interval",
+    "10m",
+];
+
 /// `doorbell serve` on a free port of the loopback address: a [`Process`] whose metrics can be read.
 pub struct Server {
     process: Process,

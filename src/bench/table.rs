@@ -1,6 +1,7 @@
 //! A table as a value: it renders itself for the terminal, as Markdown and as JSON.
 
 use super::rounds::Spread;
+use crate::digits::grouped;
 use serde_json::{Map, Value, json};
 
 /// Rows under headings.
@@ -188,19 +189,6 @@ impl Table {
     fn is_left(&self, column: usize) -> bool {
         !self.rows.iter().any(|row| row[column].is_figure())
     }
-}
-
-/// With commas between the thousands.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Three digits that count, more before the point if there are more.

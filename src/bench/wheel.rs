@@ -7,9 +7,10 @@
 use super::plot::{Axis, Line, Panel, Plot};
 use super::report::Report;
 use super::rounds::{Spread, in_turn, seconds};
-use super::table::{Cell, Table, grouped, readable};
+use super::table::{Cell, Table, readable};
 use super::timers::{LazyHeap, OrderedMap, Timers};
 use super::{Effort, progress};
+use crate::digits::grouped;
 use crate::random::Random;
 use crate::wheel::Wheel;
 use std::hint::black_box;

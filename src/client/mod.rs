@@ -26,6 +26,7 @@ mod plan;
 mod publish;
 mod request;
 mod sse;
+mod standard;
 mod talk;
 mod target;
 mod watch;

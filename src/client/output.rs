@@ -3,8 +3,9 @@
 //! A reader may be slow, or go away (`| head -1`). So lines wait here until there is room, and the loop
 //! goes on hearing signals meanwhile; that the reader has gone is noticed also while there is nothing to say.
 
+use super::standard::Standard;
 use crate::multiplexer::{Interest, Multiplexer, Ready, Token};
-use crate::sys::{self, Fd, PIPE_BUF};
+use crate::sys::{self, PIPE_BUF};
 use std::io;
 
 /// As much as may wait before no more should be said, in bytes.
@@ -13,29 +14,20 @@ const ENOUGH: usize = 256 * 1024;
 /// Standard output.
 #[derive(Debug)]
 pub struct Output {
-    /// `None` once nobody reads it.
-    fd: Option<Fd>,
+    /// Ended once nobody reads it.
+    sink: Standard,
     /// Why it takes nothing more, unless its reader has just gone.
     error: Option<io::Error>,
     waiting: Vec<u8>,
     /// How many of the waiting bytes are gone.
     sent: usize,
-    token: Token,
-    told: Interest,
-    /// It is a file, which nobody can wait for, and which never blocks (EPERM in epoll_ctl(2)).
-    is_file: bool,
 }
 
 impl Output {
     /// Has the multiplexer watch it.
     pub fn open(token: Token, multiplexer: &mut dyn Multiplexer) -> io::Result<Output> {
-        let fd = sys::stdout_fd()?;
-        let is_file = match multiplexer.add(&fd, token, Interest::NONE) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
-            result => result.map(|()| false)?,
-        };
-        let (waiting, told) = (Vec::new(), Interest::NONE);
-        Ok(Output { fd: Some(fd), error: None, waiting, sent: 0, token, told, is_file })
+        let sink = Standard::open(sys::stdout_fd()?, token, multiplexer)?;
+        Ok(Output { sink, error: None, waiting: Vec::new(), sent: 0 })
     }
 
     /// Appends to what waits to be written.
@@ -45,7 +37,7 @@ impl Output {
 
     /// Whether nobody reads it any more.
     pub fn is_closed(&self) -> bool {
-        self.fd.is_none()
+        self.sink.fd().is_none()
     }
 
     /// Why it takes nothing more, if that is worth telling.
@@ -68,48 +60,34 @@ impl Output {
         if ready.writable {
             self.write(multiplexer);
         } else if ready.hung_up {
-            self.shut(multiplexer);
+            self.sink.shut(multiplexer);
         }
     }
 
     /// Tells the multiplexer whether something waits. A file is written to at once.
     pub fn settle(&mut self, multiplexer: &mut dyn Multiplexer) -> io::Result<()> {
-        while self.is_file && !self.is_empty() {
+        while self.sink.is_file() && !self.is_empty() {
             self.write(multiplexer);
         }
-        let wanted = Interest::NONE.and(Interest::WRITE, !self.waiting.is_empty());
-        match &self.fd {
-            Some(fd) if !self.is_file && wanted != self.told => {
-                self.told = wanted;
-                multiplexer.modify(fd, self.token, wanted)
-            }
-            _ => Ok(()),
-        }
+        self.sink.ask(Interest::NONE.and(Interest::WRITE, !self.waiting.is_empty()), multiplexer)
     }
 
     /// Writes as much as cannot block.
     fn write(&mut self, multiplexer: &mut dyn Multiplexer) {
-        let Some(fd) = &self.fd else { return };
+        let Some(fd) = self.sink.fd() else { return };
         let rest = &self.waiting[self.sent..];
-        let most = if self.is_file { rest.len() } else { rest.len().min(PIPE_BUF) };
+        let most = if self.sink.is_file() { rest.len() } else { rest.len().min(PIPE_BUF) };
         match sys::write(fd, &rest[..most]) {
             Ok(count) => self.sent += count,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 self.error = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
-                return self.shut(multiplexer);
+                return self.sink.shut(multiplexer);
             }
         }
         if self.sent == self.waiting.len() {
             self.waiting.clear();
             self.sent = 0;
-        }
-    }
-
-    fn shut(&mut self, multiplexer: &mut dyn Multiplexer) {
-        // Closing would not take it off epoll's list: file descriptor 1 is still open on the same pipe.
-        if let Some(fd) = self.fd.take().filter(|_| !self.is_file) {
-            let _ = multiplexer.remove(&fd);
         }
     }
 }

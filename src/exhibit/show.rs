@@ -3,6 +3,7 @@
 //! Expectations come first: asking for one after something was measured is a mistake of the exhibit, and panics. An
 //! expectation that was never measured counts as not met, so nothing can be passed over.
 
+use crate::digits::grouped;
 use crate::sys;
 use std::fmt;
 use std::io;
@@ -185,19 +186,6 @@ impl fmt::Display for Figure {
             Figure::Word(word) => f.write_str(word),
         }
     }
-}
-
-/// `1,234,567`.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl From<u64> for Figure {

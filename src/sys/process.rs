@@ -49,22 +49,38 @@ pub(super) fn file_status(path: &CStr, follow: bool) -> io::Result<libc::stat> {
 pub fn resident_bytes() -> Option<u64> {
     let statm = read_small("/proc/self/statm")?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * page_size()?)
+}
+
+/// How many bytes a page of memory has.
+pub(super) fn page_size() -> Option<u64> {
     // SAFETY: no pointers are involved.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    Some(pages * u64::try_from(page).ok()?)
+    u64::try_from(page).ok()
 }
 
 /// CPU time used so far, in user mode and in the kernel, in seconds (`/proc/self/stat`, fields 14
 /// and 15, in clock ticks).
 pub fn cpu_seconds() -> Option<f64> {
+    own_cpu_seconds(2)
+}
+
+/// The sum of so many fields of `/proc/self/stat`, from 14 on, in seconds: what this process has used in user mode
+/// and in the kernel, and then its children that were waited for, in both.
+pub(super) fn own_cpu_seconds(fields: usize) -> Option<f64> {
     let stat = read_small("/proc/self/stat")?;
     // Field 2 is the program's name in brackets and may hold anything; field 3 follows it.
     let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split_whitespace().skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let times = after_name.split_whitespace().skip(11).take(fields);
+    let ticks: f64 = times.map(|time| time.parse::<f64>().ok()).sum::<Option<f64>>()?;
+    Some(ticks / ticks_per_second())
+}
+
+/// How many of its ticks the kernel counts in a second (sysconf(3)).
+pub(super) fn ticks_per_second() -> f64 {
     // SAFETY: no pointers are involved.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    Some((user + system) / per_second as f64)
+    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    ticks as f64
 }
 
 /// What an fd is, as the kernel names it: readlink(2) of `/proc/self/fd/N`, such as `/dev/null`,
@@ -84,14 +100,19 @@ pub fn fd_target(fd: i32) -> io::Result<String> {
 /// interest list, a line for each fd, made in one go by the first read(2): some ten milliseconds for ten
 /// thousand.
 pub fn fd_info(fd: i32) -> io::Result<String> {
-    let file = open_file(&format!("/proc/self/fdinfo/{fd}"))?;
+    String::from_utf8(read_whole(&format!("/proc/self/fdinfo/{fd}"))?).map_err(io::Error::other)
+}
+
+/// A whole file, however long: openat(2), read(2) until the end, close(2).
+pub(super) fn read_whole(path: &str) -> io::Result<Vec<u8>> {
+    let file = open_file(path)?;
     let (mut text, mut length) = (vec![0; 64 * 1024], 0);
     loop {
         let count = read(&file, &mut text[length..])?;
         length += count;
         if count == 0 {
             text.truncate(length);
-            return String::from_utf8(text).map_err(io::Error::other);
+            return Ok(text);
         }
         if length == text.len() {
             text.resize(length * 2, 0);

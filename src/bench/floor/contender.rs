@@ -3,23 +3,9 @@
 use super::bare::{HOW_MANY, Sizes, THIS_MANY};
 use crate::bench::line::Line;
 use crate::bench::process::Process;
-use crate::bench::server::Server;
+use crate::bench::server::{PATIENT, Server};
 use crate::bench::{PATIENCE, pause};
 use crate::sys;
-
-/// No timer of the server's ends while a round lasts.
-const PATIENT: [&str; 10] = [
-    "--hold",
-    "10m",
-    "--max-hold",
-    "10m",
-    "--idle-timeout",
-    "10m",
-    "--ping-interval",
-    "10m",
-    "--head-timeout",
-    "10m",
-];
 
 /// The server, or the floor beneath it.
 pub(super) enum Contender {

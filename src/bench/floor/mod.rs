@@ -15,7 +15,7 @@ pub use bare::{Sizes, serve};
 use super::Effort;
 use super::report::Report;
 use super::rounds::{Pair, Spread};
-use super::table::grouped;
+use crate::digits::grouped;
 use crate::sys::{self, Pinned};
 
 /// How many rounds there are: many short ones, for on a busy machine half of them may be spoilt.

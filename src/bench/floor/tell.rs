@@ -5,7 +5,8 @@ use super::{Costs, Findings, Goal, Row};
 use crate::bench::plot::{Axis, Line, Panel, Plot};
 use crate::bench::question::CONNECTIONS;
 use crate::bench::report::Report;
-use crate::bench::table::{Cell, Table, grouped, readable};
+use crate::bench::table::{Cell, Table, readable};
+use crate::digits::grouped;
 
 /// How far a ratio may fall short of its goal before the gate is closed: these are shared, noisy machines.
 const LENIENCE: f64 = 0.1;

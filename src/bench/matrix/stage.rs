@@ -7,27 +7,11 @@
 
 use super::super::PATIENCE;
 use super::super::line::{Line, chance, upgrade_fields};
-use super::super::server::{Calls, Metrics, Server};
+use super::super::server::{Calls, Metrics, PATIENT, Server};
 use super::mask::{Known, mask};
 use super::script::Script;
 use crate::multiplexer::Mechanism;
 use crate::sys;
-
-/// No timer ends while a conversation lasts, so each wait has a client for a reason.
-const PATIENT: [&str; 12] = [
-    "--hold",
-    "10m",
-    "--max-hold",
-    "10m",
-    "--head-timeout",
-    "10m",
-    "--body-timeout",
-    "10m",
-    "--idle-timeout",
-    "10m",
-    "--ping-interval",
-    "10m",
-];
 
 /// How often a conversation is held, if it was disturbed.
 const ATTEMPTS: usize = 8;

@@ -4,9 +4,10 @@ use super::super::Effort;
 use super::super::crowd::Crowd;
 use super::super::plot::{Axis, Panel};
 use super::super::rounds::{Spread, in_turn};
-use super::super::table::{Cell, Table, grouped};
+use super::super::table::{Cell, Table};
 use super::bars;
 use super::peer::{Apart, Running, TECHNIQUES};
+use crate::digits::grouped;
 use std::time::Duration;
 
 /// Bytes of an event.

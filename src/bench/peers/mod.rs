@@ -11,8 +11,8 @@ mod waiting;
 
 use super::plot::{Line, Plot};
 use super::report::Report;
-use super::table::grouped;
 use super::{Effort, progress};
+use crate::digits::grouped;
 use crate::sys;
 use peer::{Apart, Peer, Running};
 use serde_json::{Value, json};

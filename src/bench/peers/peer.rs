@@ -1,7 +1,7 @@
 //! The peers: which there are, what they can do, and how one is started.
 
 use super::super::crowd::{EVENT_SOURCE, Manner, Resume, UPGRADE, Via};
-use super::super::server::Server;
+use super::super::server::{PATIENT, Server};
 use super::super::{PATIENCE, pause};
 use crate::sys::{self, Child, Endpoint, Pinned};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,20 +27,6 @@ const PEERS: [Peer; 3] = [
     Peer { name: "nginx", echoes: false, resume: Resume::Validators },
     Peer { name: "node", echoes: true, resume: Resume::Cursor },
     Peer { name: "axum", echoes: true, resume: Resume::Cursor },
-];
-
-/// No timer ends while something is measured.
-const PATIENT: [&str; 10] = [
-    "--hold",
-    "10m",
-    "--max-hold",
-    "10m",
-    "--idle-timeout",
-    "10m",
-    "--ping-interval",
-    "10m",
-    "--head-timeout",
-    "10m",
 ];
 
 /// How often a port is chosen anew when somebody else was faster.

@@ -4,10 +4,11 @@ use super::super::Effort;
 use super::super::crowd::Crowd;
 use super::super::plot::{Axis, Panel};
 use super::super::rounds::{Spread, in_turn};
-use super::super::table::{Cell, Table, grouped};
+use super::super::table::{Cell, Table};
 use super::bars;
 use super::fan_out::SIZE;
 use super::peer::{Apart, Peer, Running, TECHNIQUES};
+use crate::digits::grouped;
 use crate::sys;
 use std::path::Path;
 

@@ -2,12 +2,9 @@
 
 use super::super::PATIENCE;
 use super::super::line::Line;
-use super::super::server::{Metrics, Server};
+use super::super::server::{Metrics, PATIENT, Server};
 use super::Crowd;
 use crate::sys;
-
-/// Nothing is to end or to be pinged while something is counted.
-const PATIENT: [&str; 6] = ["--ping-interval", "10m", "--idle-timeout", "10m", "--hold", "2m"];
 
 /// What the clients have counted at their end.
 #[derive(Clone, Copy, Debug, Default)]

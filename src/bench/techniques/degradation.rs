@@ -4,9 +4,10 @@
 use super::super::Effort;
 use super::super::plot::{Axis, Line, Panel};
 use super::super::rounds::{Spread, in_turn};
-use super::super::table::{Table, grouped, readable};
+use super::super::table::{Table, readable};
 use super::Finding;
 use super::stage::{Score, Stage, Technique};
+use crate::digits::grouped;
 
 /// Events a second.
 const RATES: [u64; 6] = [10, 100, 300, 1_000, 3_000, 10_000];

@@ -3,9 +3,10 @@
 use super::super::Effort;
 use super::super::plot::{Axis, Line, Panel};
 use super::super::rounds::{Spread, in_turn};
-use super::super::table::{Table, grouped};
+use super::super::table::Table;
 use super::stage::{Score, Stage, Technique};
 use super::{Crowd, Finding};
+use crate::digits::grouped;
 use std::time::Duration;
 
 /// Between two short polls.

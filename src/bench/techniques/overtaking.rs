@@ -7,9 +7,10 @@
 use super::super::Effort;
 use super::super::plot::{Axis, Line, Panel};
 use super::super::rounds::{Spread, in_turn};
-use super::super::table::{Table, grouped, readable};
+use super::super::table::{Table, readable};
 use super::stage::{Score, Stage, Technique};
 use super::{Crowd, Finding};
+use crate::digits::grouped;
 use std::time::Duration;
 
 /// How many events there are in an interval of short polling.

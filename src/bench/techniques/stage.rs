@@ -2,26 +2,13 @@
 
 use super::super::PATIENCE;
 use super::super::crowd::{Crowd, EVENT_SOURCE, Heard, Manner, Resume, UPGRADE, Via};
-use super::super::server::{Metrics, Server};
+use super::super::server::{Metrics, PATIENT, Server};
 use crate::sys;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// No timer ends while something is measured, and nothing is forgotten before it was heard.
-const PATIENT: [&str; 12] = [
-    "--hold",
-    "10m",
-    "--max-hold",
-    "10m",
-    "--idle-timeout",
-    "10m",
-    "--ping-interval",
-    "10m",
-    "--history",
-    "1000000",
-    "--history-bytes",
-    "512MiB",
-];
+/// Nothing is forgotten before it was heard.
+const REMEMBER: [&str; 4] = ["--history", "1000000", "--history-bytes", "512MiB"];
 
 /// Bytes of an event.
 pub(super) const SIZE: usize = 64;
@@ -113,7 +100,7 @@ impl Performance {
 
 impl Stage {
     pub(super) fn open() -> Result<Stage, String> {
-        Ok(Stage { server: Server::start(&PATIENT)?, crowds: 0 })
+        Ok(Stage { server: Server::start(&[&PATIENT[..], &REMEMBER].concat())?, crowds: 0 })
     }
 
     /// Lets a new crowd in by this address.

@@ -1,6 +1,6 @@
 //! The client's side of a connection: connect(2) that does not wait.
 
-use super::{Call, Fd, told};
+use super::{Call, Fd, set_option, told};
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +17,9 @@ pub fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<Fd> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::socket(family, kind, 0) };
     let fd = told(Call::Socket, result as isize).map(Fd::new)?;
-    set(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1)?;
+    set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1)?;
     if let Some(from) = from {
-        set(&fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1)?;
+        set_option(&fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, &1)?;
         let address = SockaddrStorage::from(SocketAddr::new(from, 0));
         // SAFETY: the kernel reads `len` bytes from the pointer on, all of them `address`'s.
         let result = unsafe { libc::bind(fd.number(), address.as_ptr(), address.len()) };
@@ -54,14 +54,5 @@ pub fn connect_result(fd: &Fd) -> io::Result<()> {
 
 /// Has the kernel keep as little as it may of what is not read: SO_RCVBUF of a page (socket(7)).
 pub fn shrink_receive_buffer(fd: &Fd) -> io::Result<()> {
-    set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &4096)
-}
-
-/// setsockopt(2). `T` is what the option's page in section 7 names.
-fn set<T>(fd: &Fd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-    let length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel reads at most `length` bytes from the pointer on, all of them `value`'s.
-    let result =
-        unsafe { libc::setsockopt(fd.number(), level, option, std::ptr::from_ref(value).cast(), length) };
-    told(Call::Setsockopt, result as isize).map(drop)
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &4096)
 }

@@ -6,12 +6,8 @@ use std::time::Duration;
 /// How long this thread has been on a CPU, in user mode and in the kernel (CLOCK_THREAD_CPUTIME_ID; unlike the
 /// clocks of `clock.rs` this one costs a system call).
 pub fn thread_cpu() -> Duration {
-    let mut span = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one timespec, which is `span`.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut span) };
-    // OK to ignore because every Linux has this clock, and `span` is ours.
-    let _ = told(Call::ClockGettime, result as isize);
-    Duration::new(span.tv_sec as u64, span.tv_nsec as u32)
+    // OK because every Linux has this clock.
+    read(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()
 }
 
 /// How long a process has been on a CPU so far, all of its threads, in user mode and in the kernel; to the nanosecond.
@@ -25,6 +21,11 @@ pub fn process_cpu(pid: u32) -> Option<Duration> {
     if error != 0 {
         return None;
     }
+    read(clock)
+}
+
+/// clock_gettime(2); `None` if there is no such clock.
+fn read(clock: libc::clockid_t) -> Option<Duration> {
     let mut span = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec, which is `span`.
     let result = unsafe { libc::clock_gettime(clock, &mut span) };

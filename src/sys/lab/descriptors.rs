@@ -42,8 +42,13 @@ pub fn dup(fd: &Fd) -> io::Result<Fd> {
 /// fcntl(2) with F_DUPFD_CLOEXEC: the same, with the lowest free number that is at least `lowest`. EINVAL if the
 /// limit on open files is not above it.
 pub fn dup_from(fd: &Fd, lowest: i32) -> io::Result<Fd> {
+    duplicate(fd.number(), lowest)
+}
+
+/// The same for a number that is not ours to close.
+pub(super) fn duplicate(number: libc::c_int, lowest: libc::c_int) -> io::Result<Fd> {
     // SAFETY: no pointers are involved.
-    let result = unsafe { libc::fcntl(fd.number(), libc::F_DUPFD_CLOEXEC, lowest) };
+    let result = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, lowest) };
     told(Call::Fcntl, result as isize).map(Fd::new)
 }
 

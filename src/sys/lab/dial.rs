@@ -1,6 +1,6 @@
 //! Connections from our side: connect(2), for what tries the server out.
 
-use super::{Call, Fd, told};
+use super::{Call, Fd, set_option, told};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::IntoRawFd;
@@ -31,10 +31,5 @@ pub fn set_nonblocking(socket: &Fd) -> io::Result<()> {
 /// behind in TIME_WAIT to hold a port.
 pub fn reset_on_close(socket: &Fd) -> io::Result<()> {
     let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
-    let size = size_of::<libc::linger>() as libc::socklen_t;
-    let option = (&raw const at_once).cast();
-    // SAFETY: the kernel reads `size` bytes from the pointer on, all of them `at_once`'s.
-    let result =
-        unsafe { libc::setsockopt(socket.number(), libc::SOL_SOCKET, libc::SO_LINGER, option, size) };
-    told(Call::Setsockopt, result as isize).map(drop)
+    set_option(socket, libc::SOL_SOCKET, libc::SO_LINGER, &at_once)
 }

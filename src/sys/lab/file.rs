@@ -1,6 +1,6 @@
 //! Whole files: what /proc says, and what is to be kept.
 
-use super::{Call, Fd, read, told, write};
+use super::{Call, Fd, read_whole, told, write};
 use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
@@ -8,7 +8,9 @@ use std::path::Path;
 
 /// Opens a file to be written from its beginning, and makes it if it is not there.
 pub fn create_file(path: &Path) -> io::Result<Fd> {
-    adopt(File::create(path))
+    let created = File::create(path);
+    let _ = told(Call::Openat, 0);
+    created.map(|file| Fd::new(file.into_raw_fd() as usize))
 }
 
 /// write(2), until all of it is written.
@@ -21,20 +23,7 @@ pub fn write_all(fd: &Fd, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A whole file: openat(2), read(2) until the end, close(2).
+/// A whole file, as text.
 pub fn read_file(path: &str) -> io::Result<String> {
-    let fd = adopt(File::open(path))?;
-    let mut text = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        match read(&fd, &mut piece)? {
-            0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
-            count => text.extend_from_slice(&piece[..count]),
-        }
-    }
-}
-
-fn adopt(opened: io::Result<File>) -> io::Result<Fd> {
-    let _ = told(Call::Openat, 0);
-    opened.map(|file| Fd::new(file.into_raw_fd() as usize))
+    Ok(String::from_utf8_lossy(&read_whole(path)?).into_owned())
 }

@@ -1,7 +1,7 @@
 //! What the kernel says of the machine, from /proc (proc(5)).
 
 use super::file::read_file;
-use super::{Call, told};
+use super::{Call, own_cpu_seconds, ticks_per_second, told};
 
 /// The kernel's release, such as `6.1.0-18-amd64`.
 pub fn kernel_release() -> Option<String> {
@@ -34,17 +34,7 @@ pub fn machine_cpu_seconds() -> Option<f64> {
 /// CPU time of this process and of its children that were waited for, in seconds (`/proc/self/stat`,
 /// fields 14 to 17).
 pub fn family_cpu_seconds() -> Option<f64> {
-    let stat = read_file("/proc/self/stat").ok()?;
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let fields = after_name.split_whitespace().skip(11).take(4);
-    let ticks: f64 = fields.filter_map(|field| field.parse::<f64>().ok()).sum();
-    Some(ticks / ticks_per_second())
-}
-
-fn ticks_per_second() -> f64 {
-    // SAFETY: no pointers are involved.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    ticks as f64
+    own_cpu_seconds(4)
 }
 
 /// Whether somebody watches standard error: isatty(3).

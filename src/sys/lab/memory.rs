@@ -1,6 +1,7 @@
 //! Memory as the kernel accounts for it, from /proc (proc(5)).
 
 use super::file::read_file;
+use super::page_size;
 
 /// The memory of the machine in bytes.
 pub fn memory_bytes() -> Option<u64> {
@@ -42,9 +43,7 @@ pub fn tcp_buffer_bytes() -> Option<u64> {
     let text = read_file("/proc/net/sockstat").ok()?;
     let line = text.lines().find(|line| line.starts_with("TCP:"))?;
     let (_, pages) = line.split_once(" mem ")?;
-    // SAFETY: no pointers are involved.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    Some(pages.trim().parse::<u64>().ok()? * u64::try_from(page).ok()?)
+    Some(pages.trim().parse::<u64>().ok()? * page_size()?)
 }
 
 /// Resident memory of a process that is no file's: its heap and stack, in bytes.

@@ -37,10 +37,20 @@ pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 pub use wide_select::{WideSet, pselect6};
 
 // What the files beside this one stand on.
+use super::process::{own_cpu_seconds, page_size, read_whole, ticks_per_second};
 use super::{Call, Fd, POLLIN, PollFd, poll, read, write};
 use std::io;
 
 /// Counts a finished call, and turns its −1 into the error that errno holds.
 fn told(call: Call, result: isize) -> io::Result<usize> {
     super::told(call, result, |_, _| {})
+}
+
+/// setsockopt(2). `T` is what the option's page in section 7 names.
+fn set_option<T>(fd: &Fd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel reads at most `length` bytes from the pointer on, all of them `value`'s.
+    let result =
+        unsafe { libc::setsockopt(fd.number(), level, option, std::ptr::from_ref(value).cast(), length) };
+    told(Call::Setsockopt, result as isize).map(drop)
 }

@@ -1,6 +1,6 @@
 //! Socket options that the server does without: SO_REUSEPORT, and TCP_NODELAY taken back.
 
-use super::{Call, Fd, told};
+use super::{Call, Fd, set_option, told};
 use std::io;
 use std::mem::MaybeUninit;
 
@@ -22,7 +22,7 @@ fn listen_on(port: u16) -> io::Result<(Fd, u16)> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::socket(libc::AF_INET, kind, 0) };
     let fd = told(Call::Socket, result as isize).map(Fd::new)?;
-    switch(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, true)?;
+    set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, &1)?;
     let address = libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: port.to_be(),
@@ -53,14 +53,5 @@ fn port_of(fd: &Fd) -> io::Result<u16> {
 
 /// TCP_NODELAY: `false` lets Nagle's algorithm hold small segments back (tcp(7)).
 pub fn set_nodelay(socket: &Fd, on: bool) -> io::Result<()> {
-    switch(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, on)
-}
-
-/// setsockopt(2) of an option that is on or off.
-fn switch(socket: &Fd, level: libc::c_int, option: libc::c_int, on: bool) -> io::Result<()> {
-    let value = libc::c_int::from(on);
-    let size = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the kernel reads `size` bytes from the pointer on, all of them `value`'s.
-    let result = unsafe { libc::setsockopt(socket.number(), level, option, (&raw const value).cast(), size) };
-    told(Call::Setsockopt, result as isize).map(drop)
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &libc::c_int::from(on))
 }

@@ -1,11 +1,15 @@
 //! Standard input, output and error as fds that a loop can wait for, and the terminal behind the last.
 
+use super::descriptors::duplicate;
 use super::{Call, Fd, told};
 use std::io;
 
+/// The first number that is none of the three.
+const ABOVE: libc::c_int = 3;
+
 /// Standard input, by another number: fcntl(2) with F_DUPFD_CLOEXEC.
 pub fn stdin_fd() -> io::Result<Fd> {
-    duplicate(libc::STDIN_FILENO)
+    duplicate(libc::STDIN_FILENO, ABOVE)
 }
 
 /// Standard output, by another number: fcntl(2) with F_DUPFD_CLOEXEC.
@@ -13,17 +17,11 @@ pub fn stdin_fd() -> io::Result<Fd> {
 /// It is not made non-blocking, because that would hold for everybody who shares it, the shell too. What
 /// poll(2) calls writable takes PIPE_BUF bytes without blocking (pipe(7)); see [`PIPE_BUF`].
 pub fn stdout_fd() -> io::Result<Fd> {
-    duplicate(libc::STDOUT_FILENO)
+    duplicate(libc::STDOUT_FILENO, ABOVE)
 }
 
 /// How many bytes a pipe takes at once, if it takes any (pipe(7)).
 pub const PIPE_BUF: usize = libc::PIPE_BUF;
-
-fn duplicate(number: libc::c_int) -> io::Result<Fd> {
-    // SAFETY: no pointers are involved.
-    let result = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-    told(Call::Fcntl, result as isize).map(Fd::new)
-}
 
 /// Writes text to standard error as it is, without a newline.
 pub fn stderr_text(text: &str) {
