@@ -3,13 +3,13 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
-use support::{PATIENCE, Server, eventually};
+use support::{PATIENCE, Server, collect_lines, eventually};
 
 /// A browser on its way through one scenario of tests/clients/browser.mjs. It is closed when it is
 /// dropped.
@@ -30,15 +30,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("node: {error}; run ./scripts/test, which installs it"));
-        let (sender, lines) = channel();
-        let stdout = node.stdout.take().unwrap();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = collect_lines(node.stdout.take().unwrap());
         Browser { stdin: node.stdin.take(), node, lines }
     }
 

@@ -3,13 +3,13 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
-use support::{MECHANISMS, PATIENCE, Server, eventually};
+use support::{MECHANISMS, PATIENCE, Server, collect_lines, eventually};
 
 /// The same on a server of each mechanism, side by side.
 fn on_each_mechanism(flags: &[&str], test: impl Fn(Server) + Sync) {
@@ -36,15 +36,7 @@ impl Program {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name:?}: {error}; run ./scripts/test, which installs it"));
-        let (sender, lines) = channel();
-        let stdout = child.stdout.take().unwrap();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = collect_lines(child.stdout.take().unwrap());
         Program { child, lines }
     }
 

@@ -117,7 +117,7 @@ impl Bystanders {
     fn expect_service(&mut self) {
         self.published += 1;
         let text = format!("news {}.", self.published);
-        publish_over(&mut self.publisher, "quiet", &text);
+        self.publisher.publish("quiet", &text);
         let answer = self.poll.answer();
         assert!(answer.body.contains(&text), "{}", answer.body);
         assert!(self.sse.read_until(".\n\n\r\n").ends_with(&format!("data: {text}\n\n\r\n")));
@@ -129,14 +129,6 @@ impl Bystanders {
     fn wait_for_places(&self, server: &Server) {
         server.wait_for_subscribers(3);
     }
-}
-
-fn publish_over(publisher: &mut Client, channel: &str, text: &str) {
-    publisher.send(&format!(
-        "POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
-    ));
-    assert_eq!(publisher.answer().status, 201);
 }
 
 /// Whether it hears these words before its connection ends.
@@ -333,7 +325,7 @@ fn a_write_that_fails_in_the_middle_of_a_crowd_leaves_the_others_their_news() {
                 server.wait_for_subscribers(6);
                 // The first write is the publisher's answer, the third that to the second subscriber.
                 let tracer = Tracer::inject(&server, "write", errno, "3");
-                publish_over(&mut publisher, "lobby", "ding dong");
+                publisher.publish("lobby", "ding dong");
                 let heard = crowd.iter_mut().map(|client| hears(client, "ding dong"));
                 let heard = heard.filter(|heard| *heard).count();
                 let expected = if errno == "EINTR" { 6 } else { 5 };

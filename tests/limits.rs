@@ -46,19 +46,31 @@ fn wait_for_a_place(server: &Server) {
     eventually("a place to be free", || (visit(server) == Some(200)).then_some(()));
 }
 
+/// Two who are let in, and answered.
+fn take_two_places(server: &Server) -> [Client; 2] {
+    let mut clients = [server.connect(), server.connect()];
+    for client in &mut clients {
+        assert_eq!(client.get("/healthz").status, 200);
+    }
+    clients
+}
+
+/// Somebody who is told with this status to come again, and is let go.
+fn be_refused(server: &Server, status: u16) -> Client {
+    let mut client = server.connect();
+    let answer = client.get("/healthz");
+    expect_problem(&answer, status, "close");
+    assert!(answer.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
+    expect_the_end(&mut client);
+    client
+}
+
 #[test]
 fn past_max_connections_there_is_503_until_a_place_is_free_again() {
     for mechanism in MECHANISMS {
         let server = Server::start_over(mechanism, &["--max-connections", "2"]);
-        let mut first = server.connect();
-        let mut second = server.connect();
-        assert_eq!(first.get("/healthz").status, 200);
-        assert_eq!(second.get("/healthz").status, 200);
-        let mut third = server.connect();
-        let answer = third.get("/healthz");
-        expect_problem(&answer, 503, "close");
-        assert!(answer.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
-        expect_the_end(&mut third);
+        let [first, mut second] = take_two_places(&server);
+        let third = be_refused(&server, 503);
         let line = server.line_with("503");
         assert!(line.contains("--max-connections"), "{line}");
         assert_eq!(second.get("/healthz").status, 200, "who is in stays in");
@@ -71,10 +83,7 @@ fn past_max_connections_there_is_503_until_a_place_is_free_again() {
 fn a_crowd_past_max_connections_is_told_503_to_the_last_of_it() {
     for mechanism in MECHANISMS {
         let server = Server::start_over(mechanism, &["--max-connections", "2"]);
-        let mut inside = server.connect();
-        assert_eq!(inside.get("/healthz").status, 200);
-        let mut other = server.connect();
-        assert_eq!(other.get("/healthz").status, 200);
+        let [mut inside, other] = take_two_places(&server);
         let crowd: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(server.address).unwrap()).collect();
         for mut stream in crowd {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -90,15 +99,8 @@ fn a_crowd_past_max_connections_is_told_503_to_the_last_of_it() {
 fn past_max_connections_per_ip_there_is_429_until_a_place_is_free_again() {
     for mechanism in MECHANISMS {
         let server = Server::start_over(mechanism, &["--max-connections-per-ip", "2"]);
-        let mut first = server.connect();
-        let mut second = server.connect();
-        assert_eq!(first.get("/healthz").status, 200);
-        assert_eq!(second.get("/healthz").status, 200);
-        let mut third = server.connect();
-        let answer = third.get("/healthz");
-        expect_problem(&answer, 429, "close");
-        assert!(answer.field("Retry-After").unwrap().parse::<u32>().unwrap() > 0);
-        expect_the_end(&mut third);
+        let [first, mut second] = take_two_places(&server);
+        let third = be_refused(&server, 429);
         drop((first, third));
         wait_for_a_place(&server);
         assert_eq!(second.get("/healthz").status, 200);
@@ -110,10 +112,7 @@ fn who_was_refused_takes_up_no_place() {
     for mechanism in MECHANISMS {
         for flag in ["--max-connections", "--max-connections-per-ip"] {
             let server = Server::start_over(mechanism, &[flag, "2"]);
-            let mut first = server.connect();
-            let mut second = server.connect();
-            assert_eq!(first.get("/healthz").status, 200);
-            assert_eq!(second.get("/healthz").status, 200);
+            let [first, _second] = take_two_places(&server);
             // They have been answered, and stay all the same.
             let mut refused: Vec<Client> = (0..5).map(|_| server.connect()).collect();
             for client in &mut refused {

@@ -69,12 +69,6 @@ impl Cost {
     }
 }
 
-/// Publishes, and waits for the answer.
-fn publish(client: &mut Client, text: &str) {
-    client.send(&format!("POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}", text.len()));
-    assert_eq!(client.answer().status, 201);
-}
-
 #[test]
 fn a_delivered_event_costs_what_the_technique_says() {
     for_each_mechanism(|mechanism| {
@@ -97,7 +91,7 @@ fn a_delivered_event_costs_what_the_technique_says() {
         for _ in 0..EVENTS {
             long.send(ask);
             server.wait_for_subscribers(4);
-            publish(&mut publisher, "0123456789");
+            publisher.publish("lobby", "0123456789");
             polled += long.answer().body.len() as u64;
             piece += stream.read_until("}\n\r\n").len() as u64;
             fields += sse.read_until("\n\n\r\n").len() as u64;

@@ -6,11 +6,10 @@
 
 mod support;
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
-use support::{Client, MECHANISMS, Server, eventually};
+use support::traced::Traced;
+use support::{Client, MECHANISMS, eventually};
 
 /// How many subscribers a crowd has here.
 const CROWD: usize = 20;
@@ -100,49 +99,38 @@ fn without_pid(line: &str) -> &str {
     line.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start()
 }
 
-/// A server under strace.
-struct Traced {
-    server: Server,
-    /// The server itself; `Server::pid` is that of strace.
-    pid: u32,
-    trace: PathBuf,
+/// A server under strace, looked at in windows.
+struct Windows {
+    traced: Traced,
     wait: &'static str,
     /// How many calls were in the windows so far.
     seen: usize,
 }
 
-impl Traced {
-    fn start(mechanism: &str, flags: &[&str]) -> Traced {
-        let works = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
-        assert!(works, "strace is missing; run ./scripts/test, which installs it");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("trace-{}-{number}", std::process::id());
-        let trace = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let mut command = Command::new("strace");
-        command.arg("-f").arg("-o").arg(&trace).args(["--", env!("CARGO_BIN_EXE_doorbell")]);
-        let flags = [&["--multiplexer", mechanism], flags].concat();
-        let server = Server::start_as(command, &flags);
-        let text = std::fs::read_to_string(&trace).unwrap();
-        let pid = text.split(' ').next().unwrap().parse().expect("a line begins with the pid");
+impl Deref for Windows {
+    type Target = Traced;
+
+    fn deref(&self) -> &Traced {
+        &self.traced
+    }
+}
+
+impl Windows {
+    fn start(mechanism: &str, flags: &[&str]) -> Windows {
+        let traced = Traced::start_with(&[], &[&["--multiplexer", mechanism], flags].concat());
         let wait = match mechanism {
             "epoll" => "epoll_wait",
             "poll" => "poll",
             _ => "pselect6",
         };
-        Traced { server, pid, trace, wait, seen: 0 }
-    }
-
-    /// Everything that has been traced so far.
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.trace).unwrap()).into_owned()
+        Windows { traced, wait, seen: 0 }
     }
 
     /// Waits until the server sleeps and returns every call that has returned since it started.
     fn all_calls(&self) -> Vec<Call> {
         let waits = [format!("{}(", self.wait), "restart_syscall(".to_owned()];
         let text = eventually("the server to sleep", || {
-            let text = self.text();
+            let text = self.traced.text();
             let last_line = without_pid(text.rsplit('\n').next()?);
             waits.iter().any(|wait| last_line.starts_with(wait)).then_some(text)
         });
@@ -167,10 +155,6 @@ impl Traced {
         window
     }
 
-    fn signal(&self, name: &str) {
-        let _ = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
-    }
-
     /// Parks a long poll.
     fn park(&self, client: &mut Client, channel: &str) {
         self.send_unheard(client, &format!("GET /poll?channel={channel} HTTP/1.1\r\nHost: a\r\n\r\n"));
@@ -179,32 +163,15 @@ impl Traced {
     /// Sends what is not answered yet. So nobody hears of it, and its read(2) is awaited in the trace.
     fn send_unheard(&self, client: &mut Client, request: &str) {
         let beginning = format!("\"{}", request.split('?').next().unwrap());
-        let times_read = || self.text().matches(&beginning).count();
+        let times_read = || self.traced.text().matches(&beginning).count();
         let before = times_read();
         client.send(request);
         eventually("the request to be read", || (times_read() > before).then_some(()));
     }
 }
 
-impl Drop for Traced {
-    fn drop(&mut self) {
-        // strace is killed with `server`, and what it traced would go on alone.
-        self.signal("KILL");
-        let _ = std::fs::remove_file(&self.trace);
-    }
-}
-
 fn names(calls: &[Call]) -> Vec<&str> {
     calls.iter().map(|call| call.name.as_str()).collect()
-}
-
-/// POSTs over a connection that is open already.
-fn publish_over(publisher: &mut Client, channel: &str, text: &str) {
-    publisher.send(&format!(
-        "POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}",
-        text.len()
-    ));
-    assert_eq!(publisher.answer().status, 201);
 }
 
 /// The techniques whose clients wait for news.
@@ -230,7 +197,7 @@ impl Waiting {
     }
 
     /// Subscribes a client, and has the server's greeting read if there is one.
-    fn subscribe(self, traced: &Traced, client: &mut Client) {
+    fn subscribe(self, traced: &Windows, client: &mut Client) {
         let channel = self.channel();
         match self {
             Waiting::LongPoll => traced.park(client, channel),
@@ -264,7 +231,7 @@ impl Waiting {
 #[test]
 fn starting_is_a_short_list_of_calls() {
     for mechanism in MECHANISMS {
-        let traced = Traced::start(mechanism, &[]);
+        let traced = Windows::start(mechanism, &[]);
         let calls = traced.calls();
         let first = calls.iter().position(|call| call.arguments.contains("RLIMIT_NOFILE"));
         let calls: Vec<&Call> = calls[first.expect("the limit on open files is asked first")..]
@@ -290,7 +257,7 @@ fn starting_is_a_short_list_of_calls() {
 fn a_request_on_an_open_connection_is_three_calls() {
     const REQUESTS: usize = 100;
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, PATIENT);
+        let mut traced = Windows::start(mechanism, PATIENT);
         let mut client = traced.server.connect();
         client.get("/news");
         let fd = traced.window().last().expect("there was a request").fd();
@@ -310,7 +277,7 @@ fn a_request_on_an_open_connection_is_three_calls() {
 fn an_echo_of_a_websocket_is_three_calls() {
     const MESSAGES: usize = 10;
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, PATIENT);
+        let mut traced = Windows::start(mechanism, PATIENT);
         let mut client = traced.server.connect();
         client.upgrade("/echo");
         traced.window();
@@ -329,7 +296,7 @@ fn an_echo_of_a_websocket_is_three_calls() {
 #[test]
 fn a_parked_poll_makes_no_call_until_it_is_woken_by_one_write() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, PATIENT);
+        let mut traced = Windows::start(mechanism, PATIENT);
         let (mut parked, mut publisher) = (traced.server.connect(), traced.server.connect());
         publisher.get("/news");
         parked.get("/news");
@@ -338,7 +305,7 @@ fn a_parked_poll_makes_no_call_until_it_is_woken_by_one_write() {
         assert_eq!(names(&traced.window()), [traced.wait, "read"], "{mechanism}: parking");
         std::thread::sleep(Duration::from_secs(1));
         assert!(traced.window().is_empty(), "{mechanism}: waiting");
-        publish_over(&mut publisher, "lobby", "news");
+        publisher.publish("lobby", "news");
         assert!(parked.answer().body.contains("news"));
         let window = traced.window();
         assert_eq!(names(&window), [traced.wait, "read", "write", "write"], "{mechanism}: {window:#?}");
@@ -348,7 +315,7 @@ fn a_parked_poll_makes_no_call_until_it_is_woken_by_one_write() {
 #[test]
 fn an_event_is_one_write_for_each_subscriber() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, PATIENT);
+        let mut traced = Windows::start(mechanism, PATIENT);
         let mut publisher = traced.server.connect();
         publisher.get("/news");
         // All of them stay, so that those of other techniques are there and make no calls.
@@ -361,7 +328,7 @@ fn an_event_is_one_write_for_each_subscriber() {
         traced.window();
         for round in ["first", "second"] {
             for (technique, crowd) in &mut crowds {
-                publish_over(&mut publisher, technique.channel(), round);
+                publisher.publish(technique.channel(), round);
                 crowd.iter_mut().for_each(|client| technique.hear(client, round));
                 let window = traced.window();
                 let mut expected = vec![traced.wait, "read"];
@@ -383,7 +350,7 @@ fn an_event_is_one_write_for_each_subscriber() {
 #[test]
 fn a_lone_poll_is_one_wait_that_ends_when_its_hold_does() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, &["--hold", "2s"]);
+        let mut traced = Windows::start(mechanism, &["--hold", "2s"]);
         let mut client = traced.server.connect();
         client.get("/news");
         traced.window();
@@ -400,12 +367,12 @@ fn a_lone_poll_is_one_wait_that_ends_when_its_hold_does() {
 #[test]
 fn a_poll_is_held_for_thirty_seconds_by_the_timeout_of_one_wait() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, &[]);
+        let mut traced = Windows::start(mechanism, &[]);
         let (mut parked, mut publisher) = (traced.server.connect(), traced.server.connect());
         publisher.get("/news");
         traced.park(&mut parked, "lobby");
         traced.window();
-        publish_over(&mut publisher, "lobby", "news");
+        publisher.publish("lobby", "news");
         // strace shows the timeout that a wait was given when it returns: this is what it slept by.
         let timeout = traced.window()[0].timeout();
         assert!((25_000..=30_000).contains(&timeout), "{mechanism}: {timeout} ms");
@@ -415,7 +382,7 @@ fn a_poll_is_held_for_thirty_seconds_by_the_timeout_of_one_wait() {
 #[test]
 fn a_wait_that_is_interrupted_ends_no_hold_early() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, &["--hold", "2s"]);
+        let mut traced = Windows::start(mechanism, &["--hold", "2s"]);
         let mut client = traced.server.connect();
         client.get("/news");
         traced.window();
@@ -439,7 +406,7 @@ fn a_wait_that_is_interrupted_ends_no_hold_early() {
 
 #[test]
 fn the_kernel_is_told_of_a_connection_once() {
-    let traced = Traced::start("epoll", PATIENT);
+    let traced = Windows::start("epoll", PATIENT);
     let mut clients = busy_hour(&traced);
     clients[0].get("/news");
     let calls = traced.calls();
@@ -454,19 +421,19 @@ fn the_kernel_is_told_of_a_connection_once() {
 
 #[test]
 fn a_write_that_blocks_has_the_kernel_told_twice() {
-    let traced = Traced::start("epoll", PATIENT);
+    let traced = Windows::start("epoll", PATIENT);
     let (mut slow, mut publisher) = (traced.server.connect(), traced.server.connect());
     slow.ask("/stream");
     slow.read_until("\"missed\":false}\n\r\n");
     let news = "n".repeat(512 * 1024);
     let mut published = 0;
-    let told = |traced: &Traced| {
+    let told = |traced: &Windows| {
         let calls = traced.calls();
         let told = calls.into_iter().filter(|call| call.arguments.contains("EPOLL_CTL_MOD"));
         told.map(|call| call.arguments).collect::<Vec<_>>()
     };
     while told(&traced).is_empty() {
-        publish_over(&mut publisher, "lobby", &news);
+        publisher.publish("lobby", &news);
         published += 1;
         assert!(published < 200, "a socket that nobody reads is full some time");
     }
@@ -481,7 +448,7 @@ fn a_write_that_blocks_has_the_kernel_told_twice() {
 #[test]
 fn nothing_is_read_only_to_hear_that_there_is_nothing() {
     for mechanism in MECHANISMS {
-        let traced = Traced::start(mechanism, PATIENT);
+        let traced = Windows::start(mechanism, PATIENT);
         let clients = busy_hour(&traced);
         let count = clients.len();
         drop(clients);
@@ -499,7 +466,7 @@ fn nothing_is_read_only_to_hear_that_there_is_nothing() {
 #[test]
 fn one_thread_does_it_all() {
     for mechanism in MECHANISMS {
-        let traced = Traced::start(mechanism, PATIENT);
+        let traced = Windows::start(mechanism, PATIENT);
         let _clients = busy_hour(&traced);
         let threads = std::fs::read_dir(format!("/proc/{}/task", traced.pid)).unwrap().count();
         assert_eq!(threads, 1, "{mechanism}");
@@ -511,7 +478,7 @@ fn one_thread_does_it_all() {
 
 /// Something of everything: requests, a body in two pieces, every technique, events. Returns the
 /// clients, all still connected.
-fn busy_hour(traced: &Traced) -> Vec<Client> {
+fn busy_hour(traced: &Windows) -> Vec<Client> {
     let mut clients = Vec::new();
     for technique in Waiting::ALL {
         for _ in 0..3 {
@@ -526,7 +493,7 @@ fn busy_hour(traced: &Traced) -> Vec<Client> {
     publisher.send("world");
     assert_eq!(publisher.answer().status, 201);
     for technique in Waiting::ALL {
-        publish_over(&mut publisher, technique.channel(), "news");
+        publisher.publish(technique.channel(), "news");
         let subscribers = clients.iter_mut().filter(|(of, _)| *of == Some(technique));
         subscribers.for_each(|(_, client)| technique.hear(client, "news"));
     }
@@ -544,7 +511,7 @@ fn busy_hour(traced: &Traced) -> Vec<Client> {
 #[test]
 fn metrics_count_what_strace_sees() {
     for mechanism in MECHANISMS {
-        let mut traced = Traced::start(mechanism, PATIENT);
+        let mut traced = Windows::start(mechanism, PATIENT);
         let mut clients = busy_hour(&traced);
         traced.window();
         // The second time the first answer is among what is counted.

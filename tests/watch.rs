@@ -6,7 +6,7 @@ mod support;
 use serde_json::Value;
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 use support::tool::{Fate, Relay, Tool};
@@ -260,17 +260,20 @@ fn control_c_ends_it_with_0_and_a_closing_handshake() {
     }
 }
 
+/// A `watch` that follows, and whose output nobody reads yet.
+fn watch_into_a_pipe(server: &Server) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorbell"));
+    command.args(["watch", &server.url("/"), "--since", "start"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    server.wait_for_subscribers(1);
+    child
+}
+
 #[test]
 fn it_ends_quietly_when_nobody_reads_its_output() {
     for is_idle in [true, false] {
         let server = Server::start(&[]);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_doorbell"))
-            .args(["watch", &server.url("/"), "--since", "start"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        server.wait_for_subscribers(1);
+        let mut child = watch_into_a_pipe(&server);
         drop(child.stdout.take());
         if !is_idle {
             server.publish("lobby", "nobody reads this");
@@ -284,13 +287,7 @@ fn it_ends_quietly_when_nobody_reads_its_output() {
 #[test]
 fn a_reader_that_does_not_read_keeps_neither_signals_nor_the_server_waiting() {
     let server = Server::start(&["--max-body", "64KiB"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_doorbell"))
-        .args(["watch", &server.url("/"), "--since", "start"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    server.wait_for_subscribers(1);
+    let mut child = watch_into_a_pipe(&server);
     for _ in 0..40 {
         server.publish("lobby", &"x".repeat(60_000));
     }

@@ -11,7 +11,7 @@ pub mod traced;
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -122,14 +122,7 @@ impl Server {
 
     /// POSTs text to a channel and returns the answer's body.
     pub fn publish(&self, channel: &str, text: &str) -> String {
-        let mut client = self.connect();
-        client.send(&format!(
-            "POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}",
-            text.len()
-        ));
-        let answer = client.answer();
-        assert_eq!(answer.status, 201, "{}", answer.body);
-        answer.body
+        self.connect().publish(channel, text)
     }
 
     /// Sends a signal by kill(1).
@@ -148,13 +141,7 @@ impl Server {
 
     /// The next line of standard error that holds these words.
     pub fn line_with(&self, words: &str) -> String {
-        loop {
-            let line = self.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with {words:?} on standard error"));
-            if line.contains(words) {
-                return line;
-            }
-        }
+        line_with(&self.lines, words)
     }
 }
 
@@ -165,16 +152,28 @@ impl Drop for Server {
     }
 }
 
-fn collect_lines(stderr: ChildStderr) -> Receiver<String> {
+/// The lines that come out of a pipe, as they come.
+pub fn collect_lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             if sender.send(line).is_err() {
                 return;
             }
         }
     });
     receiver
+}
+
+/// The next line of standard error that holds these words.
+pub fn line_with(errors: &Receiver<String>, words: &str) -> String {
+    loop {
+        let line = errors.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|_| panic!("no line with {words:?} on standard error"));
+        if line.contains(words) {
+            return line;
+        }
+    }
 }
 
 /// An answer, taken apart.
@@ -225,6 +224,17 @@ impl Client {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+    }
+
+    /// POSTs text to a channel and returns the answer's body.
+    pub fn publish(&mut self, channel: &str, text: &str) -> String {
+        self.send(&format!(
+            "POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}",
+            text.len()
+        ));
+        let answer = self.answer();
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        answer.body
     }
 
     /// Sends a GET and waits for the answer.

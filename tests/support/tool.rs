@@ -1,10 +1,10 @@
 //! The program's own clients as processes, and a relay that stands between them and a server.
 
-use super::{PATIENCE, eventually};
-use std::io::{BufRead, BufReader, Read, Write};
+use super::{PATIENCE, collect_lines, eventually, line_with};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -33,8 +33,8 @@ impl Tool {
     pub fn start_as(mut command: Command, words: &[&str]) -> Tool {
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let lines = collect(child.stdout.take().unwrap());
-        let errors = collect(child.stderr.take().unwrap());
+        let lines = collect_lines(child.stdout.take().unwrap());
+        let errors = collect_lines(child.stderr.take().unwrap());
         Tool { stdin: child.stdin.take(), child, lines, errors }
     }
 
@@ -59,13 +59,7 @@ impl Tool {
 
     /// The next line of standard error that holds these words.
     pub fn error_with(&self, words: &str) -> String {
-        loop {
-            let line = self.errors.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with {words:?} on standard error"));
-            if line.contains(words) {
-                return line;
-            }
-        }
+        line_with(&self.errors, words)
     }
 
     /// Sends a signal by kill(1).
@@ -105,18 +99,6 @@ impl Ended {
             assert!(self.errors[0].contains(word), "{word:?} in {self:?}");
         }
     }
-}
-
-fn collect(pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
 }
 
 /// What a relay does with a connection, once it has seen the head of its first request.
