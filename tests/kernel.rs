@@ -102,9 +102,12 @@ fn the_mirror_shows_what_ls_lsof_and_cat_show() {
         let server = Server::start_over(mechanism, &crowd::FLAGS);
         let crowd = Crowd::enter(&server);
         let mut asker = server.connect();
-        // Until everybody has come to its state.
+        // Until everybody has come to its state, and nobody left in the middle of the look.
         let page = eventually("everybody to be where it belongs", || {
             let page = look(&mut asker);
+            if page["open_fds"] != fds(&page).len() {
+                return None;
+            }
             let is_there = |guest: &crowd::Guest| {
                 words(&line_of(&page, &guest.client)["interest"]) == guest.state.interest(mechanism)
             };
