@@ -5,7 +5,10 @@
 #![allow(dead_code)]
 
 pub mod crowd;
+pub mod pages;
+pub mod quotes;
 pub mod tool;
+pub mod tour;
 pub mod traced;
 
 use socket2::{Domain, Socket, Type};
