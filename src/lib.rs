@@ -22,7 +22,8 @@
 //! ```
 //!
 //! Around the server, and left out without the feature `lab`, is what shows it: `client` follows a channel, `swarm`
-//! is a crowd of such clients, `bench` compares, and `exhibit` sets mistakes beside their cures.
+//! is a crowd of such clients, `relay` puts distance between two ends, `bench` compares, and `exhibit` sets mistakes
+//! beside their cures.
 //!
 //! To read it, begin where a lesson would: [`multiplexer`], its three files side by side; then
 //! [`server`], whose five beats are the loop; then `technique/long_poll.rs`, which is what a parked
@@ -46,6 +47,8 @@ pub mod multiplexer;
 pub mod page;
 pub mod random;
 pub mod rate;
+#[cfg(feature = "lab")]
+pub mod relay;
 pub mod server;
 pub mod settings;
 #[cfg(feature = "lab")]

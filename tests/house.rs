@@ -66,10 +66,25 @@ fn every_unsafe_block_says_why_it_is_safe() {
 
 /// The floors, from the top: whoever stands on one may call on those that are named, and on the ground.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("cli", &["bench", "client", "exhibit", "server", "swarm", "channel", "multiplexer", "settings", "sys"]),
+    (
+        "cli",
+        &[
+            "bench",
+            "client",
+            "exhibit",
+            "relay",
+            "server",
+            "swarm",
+            "channel",
+            "multiplexer",
+            "settings",
+            "sys",
+        ],
+    ),
     ("swarm", &["client", "channel", "random", "multiplexer", "sys"]),
     ("client", &["http", "websocket", "channel", "random", "multiplexer", "sys"]),
-    ("bench", &["websocket", "multiplexer", "sys", "random"]),
+    ("bench", &["relay", "websocket", "multiplexer", "sys", "random"]),
+    ("relay.rs", &["multiplexer", "sys"]),
     ("exhibit", &["multiplexer", "sys"]),
     ("server", &["connection", "technique", "channel", "http", "multiplexer", "sys", "settings"]),
     ("connection.rs", &["technique", "multiplexer", "sys", "settings"]),

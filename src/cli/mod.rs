@@ -6,6 +6,8 @@ mod bench;
 mod exhibit;
 #[cfg(feature = "lab")]
 mod publish;
+#[cfg(feature = "lab")]
+mod relay;
 mod serve;
 #[cfg(feature = "lab")]
 mod swarm;
@@ -51,6 +53,9 @@ enum Command {
     /// Let a crowd of clients loose on a server of this machine, and tell what they heard.
     #[cfg(feature = "lab")]
     Swarm(swarm::Flags),
+    /// Put distance between clients and a server of this machine: what is said arrives a while later.
+    #[cfg(feature = "lab")]
+    Relay(relay::Flags),
     /// Compare: tables and plots that anyone can repeat.
     #[cfg(feature = "lab")]
     Bench(bench::Words),
@@ -74,6 +79,8 @@ pub fn run() -> ExitCode {
         Command::Publish(flags) => publish::run(flags),
         #[cfg(feature = "lab")]
         Command::Swarm(flags) => swarm::run(flags),
+        #[cfg(feature = "lab")]
+        Command::Relay(flags) => relay::run(&flags),
         #[cfg(feature = "lab")]
         Command::Bench(words) => bench::run(words),
         #[cfg(feature = "lab")]

@@ -90,7 +90,7 @@ pub(super) fn run(flags: Flags) -> ExitCode {
 impl Flags {
     fn into_plan(self) -> Result<Plan, (u8, String)> {
         let target = self.url.resolve().map_err(|what| (1, what))?;
-        check_that_it_is_here(&target).map_err(|what| (USAGE, what))?;
+        check_that_it_is_here(&target, "a swarm").map_err(|what| (USAGE, what))?;
         let limit = sys::raise_fd_limit()
             .map_err(|error| (1, format!("cannot read the limit on open files: {error}")))?;
         check_room(self.clients.into(), limit).map_err(|what| (USAGE, what))?;
@@ -116,12 +116,12 @@ impl Flags {
     }
 }
 
-/// A crowd would be an attack anywhere else.
-fn check_that_it_is_here(target: &Target) -> Result<(), String> {
+/// A crowd would be an attack anywhere else, and a relay a door.
+pub(super) fn check_that_it_is_here(target: &Target, what: &str) -> Result<(), String> {
     match target.addresses.iter().find(|address| !address.ip().is_loopback()) {
         None => Ok(()),
         Some(address) => Err(format!(
-            "a swarm is for one's own machine only, and {} is {}: write 127.0.0.1, [::1] or localhost",
+            "{what} is for one's own machine only, and {} is {}: write 127.0.0.1, [::1] or localhost",
             target.host,
             address.ip()
         )),

@@ -8,7 +8,6 @@
 mod degradation;
 mod delivery;
 mod overtaking;
-mod relay;
 mod stage;
 mod transits;
 

@@ -6,8 +6,8 @@ use super::super::Effort;
 use super::super::rounds::{Spread, in_turn};
 use super::super::table::{Cell, Table};
 use super::Finding;
-use super::relay::Relay;
 use super::stage::{Score, Stage, Technique};
+use crate::relay::Relay;
 use std::time::Duration;
 
 /// One way.

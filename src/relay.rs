@@ -2,10 +2,11 @@
 //!
 //! The rules of its interface:
 //!
-//! - One thread of its own, one multiplexer, one timing wheel; it ends when the [`Relay`] is dropped.
+//! - One thread, one multiplexer, one timing wheel. A [`Relay`] has a thread of its own, and ends when it is dropped;
+//!   [`run`] takes the caller's, and ends when it is told to.
 //! - Bytes keep their order and their pieces: each read is passed on as one write, no earlier than the delay after
 //!   it. An end (FIN) is passed on like bytes, an error ends both sides.
-//! - Connecting is not delayed: only what is said is.
+//! - Connecting is not delayed: only what is said is. A client whose server cannot be reached is hung up on.
 
 use crate::multiplexer::{Epoll, Interest, Multiplexer, Ready, Token};
 use crate::sys::{self, Endpoint, Fd, Moment};
@@ -18,10 +19,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// How long it may take to reach the server.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A relay that runs.
-pub(super) struct Relay {
+pub struct Relay {
     /// Where it listens.
-    pub(super) address: SocketAddr,
+    pub address: SocketAddr,
     /// Closed to end it.
     leash: Option<Fd>,
     thread: Option<JoinHandle<()>>,
@@ -29,15 +33,10 @@ pub(super) struct Relay {
 
 impl Relay {
     /// Listens on a free port of the loopback address, and relays to `server` with this delay each way.
-    pub(super) fn start(server: SocketAddr, delay: Duration) -> Result<Relay, String> {
+    pub fn start(server: SocketAddr, delay: Duration) -> Result<Relay, String> {
         let told = |error: io::Error| format!("cannot start the relay: {error}");
-        let here = Endpoint::Tcp((Ipv4Addr::LOCALHOST, 0).into());
-        let listening = sys::listen_on(&here, Duration::ZERO).map_err(told)?;
-        let Endpoint::Tcp(address) = listening.endpoint else {
-            return Err("the relay listens on no port".to_owned());
-        };
         let (leash, collar) = sys::socketpair().map_err(told)?;
-        let mut works = Works::new(listening.fd, collar, server, delay).map_err(told)?;
+        let (mut works, address) = Works::open(0, collar, server, delay).map_err(told)?;
         let thread = std::thread::spawn(move || {
             // Whatever fails here is seen by the clients: what they wait for does not come.
             let _ = works.run();
@@ -52,6 +51,20 @@ impl Drop for Relay {
         // OK to ignore because a thread that has panicked has ended, too.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Relays to `server` from this port of the loopback address (0: any free one) until there is something to read from
+/// `leash`. Says where it listens.
+pub fn run(
+    port: u16,
+    server: SocketAddr,
+    delay: Duration,
+    leash: Fd,
+    listens: impl FnOnce(SocketAddr),
+) -> io::Result<()> {
+    let (mut works, address) = Works::open(port, leash, server, delay)?;
+    listens(address);
+    works.run()
 }
 
 const LISTENER: Token = Token(0);
@@ -94,12 +107,18 @@ fn key(slot: u32, end: usize) -> u32 {
 }
 
 impl Works {
-    fn new(listener: Fd, collar: Fd, server: SocketAddr, delay: Duration) -> io::Result<Works> {
+    /// Listens, and says where.
+    fn open(port: u16, collar: Fd, server: SocketAddr, delay: Duration) -> io::Result<(Works, SocketAddr)> {
+        let here = Endpoint::Tcp((Ipv4Addr::LOCALHOST, port).into());
+        let listening = sys::listen_on(&here, Duration::ZERO)?;
+        let Endpoint::Tcp(address) = listening.endpoint else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
         let mut multiplexer = Epoll::new()?;
-        multiplexer.add(&listener, LISTENER, Interest::READ)?;
+        multiplexer.add(&listening.fd, LISTENER, Interest::READ)?;
         multiplexer.add(&collar, LEASH, Interest::READ)?;
-        Ok(Works {
-            listener,
+        let works = Works {
+            listener: listening.fd,
             server,
             delay,
             multiplexer,
@@ -108,7 +127,8 @@ impl Works {
             start: sys::moment(),
             room: vec![0; 64 * 1024].into_boxed_slice(),
             _collar: collar,
-        })
+        };
+        Ok((works, address))
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -140,7 +160,7 @@ impl Works {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             accepted => accepted?,
         };
-        let server = sys::dial(self.server, super::super::PATIENCE)?;
+        let Ok(server) = sys::dial(self.server, PATIENCE) else { return Ok(()) };
         sys::set_nonblocking(&server)?;
         let pair = Pair { ends: [client, server], on_the_way: Default::default(), has_ended: [false; 2] };
         let id = self.pairs.insert(pair);
@@ -229,7 +249,7 @@ mod tests {
         let mut client = TcpStream::connect(relay.address).unwrap();
         let (mut peer, _) = server.accept().unwrap();
         for stream in [&client, &peer] {
-            stream.set_read_timeout(Some(super::super::super::PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
         }
         let begin = sys::moment();
         client.write_all(b"one").unwrap();
