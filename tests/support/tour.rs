@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Where a page says that its server is.
 const ON_THE_PAGE: &str = "127.0.0.1:8080";
+/// The same, as bash opens a connection.
+const DEVICE_ON_THE_PAGE: &str = "/dev/tcp/127.0.0.1/8080";
 /// How a page says the server's process id.
 const PID_ON_THE_PAGE: &str = "$(pidof doorbell)";
 /// What a command may take.
@@ -89,6 +91,7 @@ impl Drop for Served {
 fn run(command: &Command, served: &Served, page: &Page) {
     let server = &served.server;
     let here = command.words.replace(ON_THE_PAGE, &server.address.to_string());
+    let here = here.replace(DEVICE_ON_THE_PAGE, &format!("/dev/tcp/127.0.0.1/{}", server.address.port()));
     let here = here.replace(PID_ON_THE_PAGE, &server.pid().to_string());
     let binary = Path::new(env!("CARGO_BIN_EXE_doorbell")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
@@ -125,7 +128,9 @@ pub fn says(expected: &str, said: &str) -> bool {
 fn lines_match(expected: &[&str], said: &[&str]) -> bool {
     match expected.split_first() {
         None => said.is_empty(),
-        Some((&"…", rest)) => (0..=said.len()).any(|skipped| lines_match(rest, &said[skipped..])),
+        Some((first, rest)) if first.trim() == "…" => {
+            (0..=said.len()).any(|skipped| lines_match(rest, &said[skipped..]))
+        }
         Some((first, rest)) => {
             !said.is_empty() && line_matches(first, said[0]) && lines_match(rest, &said[1..])
         }
