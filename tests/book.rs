@@ -328,7 +328,8 @@ fn each_page_is_in_its_own_language() {
 fn paragraphs(page: &Page) -> Vec<(usize, String)> {
     let mut paragraphs: Vec<(usize, String)> = Vec::new();
     let mut before = None;
-    for (number, line) in page.prose.iter().filter(|(_, line)| !line.trim().is_empty()) {
+    let is_code = |line: &str| line.starts_with("    ");
+    for (number, line) in page.prose.iter().filter(|(_, line)| !line.trim().is_empty() && !is_code(line)) {
         match paragraphs.last_mut() {
             Some((_, text)) if before == Some(number - 1) => *text = format!("{text} {line}"),
             _ => paragraphs.push((*number, line.clone())),
