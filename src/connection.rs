@@ -55,6 +55,7 @@ enum Phase {
 struct Leaving {
     why: Why,
     spoke: Name,
+    looked: bool,
     /// Whether to wait for the peer's FIN.
     lingers: bool,
     /// Whether ours is out.
@@ -102,6 +103,14 @@ impl Connection {
     /// Whether an answer is owed that the server itself gives later.
     pub fn is_owed(&self) -> bool {
         matches!(&self.phase, Phase::Talking(conversation) if conversation.is_owed())
+    }
+
+    /// Whether its last request was to see the kernel's side.
+    pub fn is_looking(&self) -> bool {
+        match &self.phase {
+            Phase::Talking(conversation) => conversation.is_looking(),
+            Phase::Leaving(leaving) => leaving.looked,
+        }
     }
 
     /// What it speaks, or spoke last.
@@ -242,8 +251,9 @@ impl Connection {
     pub fn leave(&mut self, why: Why, now: Tick) {
         if let Phase::Talking(conversation) = &self.phase {
             let lingers = why.lingers() || conversation.leaves_bytes();
-            let spoke = conversation.name();
-            self.phase = Phase::Leaving(Leaving { why, spoke, lingers, fin_sent: false, until: now + LEAVE });
+            let (spoke, looked) = (conversation.name(), conversation.is_looking());
+            self.phase =
+                Phase::Leaving(Leaving { why, spoke, looked, lingers, fin_sent: false, until: now + LEAVE });
         }
     }
 

@@ -9,6 +9,30 @@ pub const KIB: usize = 1024;
 /// One mebibyte, in bytes.
 pub const MIB: usize = 1024 * KIB;
 
+/// In which language the loop is narrated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Language {
+    /// English.
+    #[default]
+    English,
+    /// Korean.
+    Korean,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Language; 2] = [Language::English, Language::Korean];
+
+    /// The one of this name (ISO 639).
+    pub fn named(name: &str) -> Option<Language> {
+        match name {
+            "en" => Some(Language::English),
+            "ko" => Some(Language::Korean),
+            _ => None,
+        }
+    }
+}
+
 /// Limits (bytes and counts) and times of the conversations.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -49,6 +49,9 @@ impl Drop for Narrated {
 
 /// Everything that there is, once: each technique, each way to leave, a reader that does not read.
 fn drive(server: &Server) {
+    // Whoever looks on hears in another language, and that changes nothing here.
+    let mut onlooker = server.connect();
+    assert_eq!(onlooker.get("/kernel?turns=64&narrate=ko").status, 200);
     let mut short = server.connect();
     assert_eq!(short.get("/news").status, 200);
     assert_eq!(short.get("/nothing").status, 404);
@@ -79,6 +82,9 @@ fn drive(server: &Server) {
     drop((sse, stream));
     server.wait_for_subscribers(1);
     assert!(server.connect().get("/metrics").body.contains("doorbell_syscalls_total"));
+    assert_eq!(onlooker.get("/kernel?turns=64&narrate=ko").status, 200);
+    assert_eq!(short.get("/news").status, 200);
+    assert!(onlooker.get("/kernel?turns=64&narrate=ko").body.contains("번째 바퀴"));
     let mut broken = server.connect_and_send("nonsense\r\n\r\n");
     assert_eq!(broken.answer().status, 400);
     broken.read_to_end();

@@ -3,8 +3,8 @@
 use super::units::{rate, size, span, span_or_zero};
 use super::{USAGE, fail};
 use crate::multiplexer::Mechanism;
-use crate::server::{Exit, Language, Log, Plan, RESERVE, Server, StartError};
-use crate::settings::{AllowOrigin, MIB, Settings};
+use crate::server::{Exit, Log, Plan, RESERVE, Server, StartError};
+use crate::settings::{AllowOrigin, Language, MIB, Settings};
 use crate::sys::{self, Endpoint};
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};

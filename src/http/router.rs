@@ -8,7 +8,7 @@ use super::request::{Method, Request};
 use super::response::Manner;
 use crate::channel::{ChannelName, Since};
 use crate::page::{self, Asset};
-use crate::settings::Settings;
+use crate::settings::{Language, Settings};
 use crate::websocket::handshake::{self, Handshake, Offer};
 use std::time::Duration;
 
@@ -48,13 +48,21 @@ pub enum Route {
 pub enum Report {
     /// `GET /metrics`.
     Metrics,
-    /// `GET /kernel`: at most so many fds are listed.
-    Kernel {
-        /// `?limit=`.
-        limit: usize,
-    },
+    /// `GET /kernel`.
+    Kernel(View),
     /// Wait for everything by the mechanism of this name from now on.
     Multiplexer(Box<str>),
+}
+
+/// How much of the kernel's side somebody wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct View {
+    /// `?limit=`: at most so many fds are listed.
+    pub limit: usize,
+    /// `?turns=`: so many of the last turns of the loop, if any.
+    pub turns: usize,
+    /// `?narrate=`: in which language these are told.
+    pub language: Language,
 }
 
 /// Which channel, and from where on.
@@ -133,7 +141,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
         }
         Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
-        Path::Kernel => Ok(glimpse(Route::Report(Report::Kernel { limit: limit(query)? }), JSON)),
+        Path::Kernel => Ok(glimpse(Route::Report(Report::Kernel(view(query)?)), JSON)),
         Path::Multiplexer => {
             own_pages_only(manner)?;
             check_local(request)?;
@@ -231,6 +239,28 @@ fn padding(query: &str) -> Result<usize, Problem> {
     };
     let count = text.parse().ok().filter(|&count| count <= MOST);
     count.ok_or_else(|| Problem::bad("padding is a number of bytes from 0 to 65536."))
+}
+
+fn view(query: &str) -> Result<View, Problem> {
+    Ok(View { limit: limit(query)?, turns: turns(query)?, language: language(query)? })
+}
+
+/// `?turns=`: how many turns of the loop are told.
+fn turns(query: &str) -> Result<usize, Problem> {
+    const MOST: usize = 64;
+    let Some(text) = parameter(query, "turns")? else {
+        return Ok(0);
+    };
+    let count = text.parse().ok().filter(|&count| count <= MOST);
+    count.ok_or_else(|| Problem::bad("turns is a number of turns of the loop from 0 to 64."))
+}
+
+/// `?narrate=`: in which language they are told.
+fn language(query: &str) -> Result<Language, Problem> {
+    let Some(name) = parameter(query, "narrate")? else {
+        return Ok(Language::default());
+    };
+    Language::named(&name).ok_or_else(|| Problem::bad("narrate is a language: en or ko."))
 }
 
 /// `?limit=`: how many fds are listed.

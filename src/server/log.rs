@@ -35,6 +35,7 @@ impl Log {
             Why::Failed(errno) => io::Error::from_raw_os_error(errno).to_string(),
             why => why.to_string(),
         };
+        sys::attend_to(connection.fd.number());
         sys::stderr_line(&format!(
             "closed peer={peer} technique={technique} seconds={seconds:.3} in={received} out={sent} why=\"{why}\""
         ));

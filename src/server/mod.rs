@@ -33,12 +33,11 @@ mod swap;
 pub use drain::Exit;
 pub use gate::RESERVE;
 pub use log::Log;
-pub use narration::Language;
 
 use crate::buffer::Outgoing;
 use crate::connection::Connection;
 use crate::multiplexer::{BATCH, Interest, Mechanism, Multiplexer, Ready, Token};
-use crate::settings::Settings;
+use crate::settings::{Language, Settings};
 use crate::sys::{self, Endpoint, Fd, Moment};
 use crate::table::{Id, Table};
 use crate::technique::{BrowserKey, Hub};
@@ -216,14 +215,14 @@ impl Server {
         loop {
             // 1. Sleep.
             let timeout = self.timeout(rested);
-            self.tell_sleep(timeout);
+            self.tell_sleep(timeout, rested);
             self.multiplexer.wait(timeout, &mut self.ready)?;
             let woken = sys::moment();
             let now = self.clock.now(woken);
             self.meters.wakeups += 1;
             self.meters.ready += self.ready.len() as u64;
             // 2. Dispatch.
-            self.tell_waking(timeout);
+            self.tell_waking(timeout, now);
             for index in 0..self.ready.len() {
                 self.dispatch(self.ready[index], now);
             }

@@ -16,8 +16,12 @@ impl Server {
             Report::Metrics => {
                 Some(Ok(("text/plain; version=0.0.4; charset=utf-8", self.metrics(now).into_bytes())))
             }
-            Report::Kernel { limit } => {
-                self.mirror.ask(id, *manner, limit);
+            Report::Kernel(view) => {
+                if view.turns > 0 {
+                    self.show_turns(now);
+                }
+                self.note_onlooker(id);
+                self.mirror.ask(id, *manner, view);
                 None
             }
             Report::Multiplexer(name) => Some(self.swap(&name)),

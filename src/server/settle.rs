@@ -257,8 +257,9 @@ impl Server {
         gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
         log.closed(&connection, why, now.tick);
         multiplexer.forget(&connection.fd);
+        let looked = connection.is_looking().then(|| connection.fd.number());
         drop(connection);
-        self.tell_closed(why);
+        self.tell_closed(why, looked);
         self.end_rest();
     }
 

@@ -10,7 +10,7 @@ pub fn read(fd: &Fd, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `len` bytes from the pointer on, all of them `into`'s.
     let result = unsafe { libc::read(fd.number(), into.as_mut_ptr().cast(), into.len()) };
     told(Call::Read, result, |telling, count| {
-        telling.with(fd.number()).filled(into.as_ptr(), (result >= 0).then_some(&into[..count]));
+        telling.on(fd.number()).filled(into.as_ptr(), (result >= 0).then_some(&into[..count]));
         telling.with(into.len());
     })
 }
@@ -22,7 +22,7 @@ pub fn write(fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads `len` bytes from the pointer on, all of them `bytes`'s.
     let result = unsafe { libc::write(fd.number(), bytes.as_ptr().cast(), bytes.len()) };
     told(Call::Write, result, |telling, _| {
-        telling.with(fd.number()).bytes(bytes).with(bytes.len());
+        telling.on(fd.number()).bytes(bytes).with(bytes.len());
     })
 }
 
@@ -35,6 +35,6 @@ pub fn writev(fd: &Fd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     told(Call::Writev, result, |telling, _| {
         let piece =
             |piece: &IoSlice<'_>| format!("{{iov_base={}, iov_len={}}}", quoted(piece, octal), piece.len());
-        telling.with(fd.number()).with(array(pieces.iter().map(piece))).with(count);
+        telling.on(fd.number()).with(array(pieces.iter().map(piece))).with(count);
     })
 }

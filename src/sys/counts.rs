@@ -36,6 +36,7 @@ calls! {
     EpollWait = "epoll_wait",
     Fcntl = "fcntl",
     Getdents64 = "getdents64",
+    Getpid = "getpid",
     Getrandom = "getrandom",
     Getsockname = "getsockname",
     Getsockopt = "getsockopt",

@@ -74,8 +74,10 @@ pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
     // SAFETY: `event` outlives the call, which only reads it.
     let result = unsafe { libc::epoll_ctl(epoll.number(), op, fd, &mut event) };
     told(Call::EpollCtl, result as isize, |telling, _| {
-        narration::note_watched(data, fd);
-        telling.with(epoll.number()).with(name).with(fd).with(entry(events, fd));
+        if op != libc::EPOLL_CTL_DEL {
+            narration::note_watched(data, fd);
+        }
+        telling.about(fd).with(epoll.number()).with(name).with(fd).with(entry(events, fd));
     })
     .map(drop)
 }
@@ -88,7 +90,9 @@ pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Resu
     // transparent epoll_event.
     let result = unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
     told(Call::EpollWait, result as isize, |telling, count| {
-        let ready = into[..count].iter().map(|event| entry(event.events(), narration::watched(event.data())));
+        let fd_of = |event: &EpollEvent| narration::watched(event.data());
+        let ready = into[..count].iter().map(|event| entry(event.events(), fd_of(event)));
+        telling.woken_by(into[..count].iter().map(fd_of));
         telling.with(epoll.number()).with(array(ready)).with(room).with(timeout);
     })
 }

@@ -31,7 +31,7 @@ impl Drop for Fd {
         // fd is gone (close(2), NOTES), so there is nothing to do about an error.
         let result = unsafe { libc::close(self.number()) };
         let _ = told(Call::Close, result as isize, |telling, _| {
-            telling.with(self.number());
+            telling.on(self.number());
         });
     }
 }

@@ -22,6 +22,7 @@ mod narration;
 mod poll;
 mod process;
 mod random;
+mod record;
 mod select;
 mod signal;
 mod socket;
@@ -40,10 +41,16 @@ pub use fd::Fd;
 pub use lab::*;
 pub use limits::{fd_limit, raise_fd_limit};
 pub use lines::{stderr_line, stdout_line};
-pub use narration::{fall_silent, is_narrating, narrate, remark, rule};
+pub use narration::{
+    attend_to, disown, fall_silent, is_narrating, narrate, record, remark, rule, set_aside, stop_recording,
+    take_turn,
+};
 pub use poll::{POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP, PollFd, poll, poll_names};
-pub use process::{OpenFds, cpu_seconds, fd_info, fd_target, open_fds, open_file, resident_bytes};
+pub use process::{
+    OpenFds, cpu_seconds, fd_info, fd_target, open_fds, open_file, process_id, resident_bytes,
+};
 pub use random::random_u64;
+pub use record::{Line, Sentences, Turn};
 pub use select::{FD_SETSIZE, FdSet, select};
 pub use signal::{Signal, block_and_open, next_signal};
 pub use socket::{Endpoint, Listening, accept4, listen_on, open_spare, remove_socket_file, shutdown_write};

@@ -3,11 +3,13 @@
 //! The rules of its interface:
 //!
 //! - While nobody narrates, a call costs one look at a flag, and nothing of it is put into words.
+//! - It is told aloud, on standard error, or kept for whoever asks afterwards (`record.rs`), or both.
 //! - A line goes to standard error by one write(2). These writes are neither counted nor narrated.
 //! - A call's line is held back until something else is said, so that a sentence on what it meant can
 //!   still be set beside it.
 
 use super::Call;
+use super::record::{Record, Sentences, Turn};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::{Display, Write};
@@ -25,13 +27,14 @@ thread_local! {
     static NARRATOR: RefCell<Narrator> = RefCell::default();
 }
 
+/// Who hears of the calls.
 #[derive(Default)]
 struct Narrator {
-    colour: bool,
-    /// The last call, not told yet.
-    held: Option<String>,
-    /// What epoll_ctl(2) was given for each fd: strace shows the number, a reader wants the fd.
-    watched: HashMap<u64, i32>,
+    /// Whoever reads standard error.
+    aloud: Option<Aloud>,
+    /// Whoever asks afterwards.
+    record: Option<Record>,
+    watched: Watched,
 }
 
 /// Whether the calls of this thread are being told.
@@ -47,27 +50,97 @@ pub fn narrate() {
     let _ = RandomState::new();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = !no_colour && io::stderr().is_terminal();
-    NARRATOR.set(Narrator { colour, ..Narrator::default() });
-    NARRATING.set(true);
+    change(|narrator| narrator.aloud = Some(Aloud { colour, held: None }));
 }
 
 /// Tells the last call, and no other.
 pub fn fall_silent() {
-    NARRATING.set(false);
-    NARRATOR.take().flush();
+    change(|narrator| {
+        if let Some(mut teller) = std::mem::take(narrator).aloud {
+            teller.flush();
+        }
+    });
 }
 
-/// Says what the last call meant, beside it if there is room and nothing stands there yet.
-pub fn remark(sentence: &str) {
+/// Keeps the calls of each turn from the next one on, for [`take_turn`]. `watched` is what the kernel watches
+/// already: each fd with the data by which it will be named.
+pub fn record(watched: impl Iterator<Item = (u64, i32)>) {
+    change(|narrator| {
+        narrator.record = Some(Record::default());
+        watched.for_each(|(data, fd)| narrator.watched.note(data, fd));
+    });
+}
+
+/// Keeps no more of them.
+pub fn stop_recording() {
+    change(|narrator| {
+        narrator.record = None;
+        if narrator.aloud.is_none() {
+            narrator.watched = Watched::default();
+        }
+    });
+}
+
+fn change(change: impl FnOnce(&mut Narrator)) {
+    NARRATOR.with_borrow_mut(|narrator| {
+        change(narrator);
+        NARRATING.set(narrator.aloud.is_some() || narrator.record.is_some());
+    });
+}
+
+/// What was kept since the last [`rule`], without the calls for fds that were disowned.
+pub fn take_turn() -> Option<Turn> {
+    with_record(Record::take).flatten()
+}
+
+/// Whoever has this fd is not to be found in the record of this turn.
+pub fn disown(fd: i32) {
+    with_record(|record| record.disown(fd));
+}
+
+/// What follows concerns this fd, until a call names another one.
+pub fn attend_to(fd: i32) {
+    with_record(|record| record.attend_to(fd));
+}
+
+/// Until it is set back, calls are made for somebody who is not to be found in the record. Returns what it was.
+pub fn set_aside(aside: bool) -> bool {
+    with_record(|record| std::mem::replace(&mut record.aside, aside)).unwrap_or(false)
+}
+
+fn with_record<T>(work: impl FnOnce(&mut Record) -> T) -> Option<T> {
+    if !is_narrating() {
+        return None;
+    }
+    NARRATOR.with_borrow_mut(|narrator| narrator.record.as_mut().map(work))
+}
+
+/// Says what the last call meant: `aloud` beside it if there is room and nothing stands there yet, `kept` for the
+/// record.
+pub fn remark(aloud: impl FnOnce() -> String, kept: impl FnOnce() -> Sentences) {
     if is_narrating() {
-        NARRATOR.with_borrow_mut(|narrator| narrator.remark(sentence));
+        NARRATOR.with_borrow_mut(|narrator| {
+            if let Some(teller) = &mut narrator.aloud {
+                teller.remark(&aloud());
+            }
+            if let Some(record) = &mut narrator.record {
+                record.remark(kept);
+            }
+        });
     }
 }
 
 /// Draws a line across: a new turn of the loop, and why it sleeps as long as it will.
-pub fn rule(sentence: &str) {
+pub fn rule(aloud: impl FnOnce() -> String, kept: impl FnOnce() -> Sentences) {
     if is_narrating() {
-        NARRATOR.with_borrow_mut(|narrator| narrator.rule(sentence));
+        NARRATOR.with_borrow_mut(|narrator| {
+            if let Some(teller) = &mut narrator.aloud {
+                teller.rule(&aloud());
+            }
+            if let Some(record) = &mut narrator.record {
+                record.begin(kept());
+            }
+        });
     }
 }
 
@@ -75,15 +148,18 @@ pub fn rule(sentence: &str) {
 #[cold]
 #[inline(never)]
 pub(super) fn tell(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Telling, usize)) {
-    let mut telling = Telling::default();
+    let Some(brief) = NARRATOR.with_borrow(Narrator::wants_it_brief) else { return };
+    let mut telling = Telling { brief, ..Telling::default() };
     describe(&mut telling, heard.as_ref().map_or(0, |&count| count));
-    let Telling { given, answer } = telling;
-    let name = call.name();
-    let line = match heard {
-        Ok(result) => format!("{name}({given}) = {result}{answer}"),
-        Err(error) => format!("{name}({given}) = -1 {}", failure(error)),
-    };
-    NARRATOR.with_borrow_mut(|narrator| narrator.hold(line));
+    let line = if brief { String::new() } else { telling.line(call, heard) };
+    NARRATOR.with_borrow_mut(|narrator| {
+        if let Some(record) = &mut narrator.record {
+            record.hold(call, &line, telling.fd, telling.about);
+        }
+        if let Some(teller) = &mut narrator.aloud {
+            teller.hold(line);
+        }
+    });
 }
 
 /// `EAGAIN (Resource temporarily unavailable)`.
@@ -97,16 +173,48 @@ fn failure(error: &io::Error) -> String {
 /// Remembers that the kernel will name `fd` by `data`.
 pub(super) fn note_watched(data: u64, fd: i32) {
     if is_narrating() {
-        NARRATOR.with_borrow_mut(|narrator| narrator.watched.insert(data, fd));
+        NARRATOR.with_borrow_mut(|narrator| narrator.watched.note(data, fd));
     }
 }
 
 /// Which fd the kernel means by `data`.
 pub(super) fn watched(data: u64) -> i32 {
-    NARRATOR.with_borrow(|narrator| narrator.watched.get(&data).copied().unwrap_or(-1))
+    NARRATOR.with_borrow(|narrator| narrator.watched.fds.get(&data).copied().unwrap_or(-1))
 }
 
 impl Narrator {
+    /// Whether only the fd of the next call is asked for and not its words; `None` if nobody hears of it at all.
+    fn wants_it_brief(&self) -> Option<bool> {
+        let wanted = self.record.as_ref().and_then(Record::wants_it_brief);
+        if self.aloud.is_some() { Some(false) } else { wanted }
+    }
+}
+
+/// What epoll_ctl(2) was given for each fd: strace shows the number, a reader wants the fd.
+#[derive(Default)]
+struct Watched {
+    fds: HashMap<u64, i32>,
+    /// The other way round, so that what an fd was named by before its number was given out again is forgotten.
+    data: HashMap<i32, u64>,
+}
+
+impl Watched {
+    fn note(&mut self, data: u64, fd: i32) {
+        if let Some(before) = self.data.insert(fd, data) {
+            self.fds.remove(&before);
+        }
+        self.fds.insert(data, fd);
+    }
+}
+
+/// The narration on standard error.
+struct Aloud {
+    colour: bool,
+    /// The last call, not told yet.
+    held: Option<String>,
+}
+
+impl Aloud {
     fn hold(&mut self, line: String) {
         self.flush();
         self.held = Some(line);
@@ -145,11 +253,46 @@ fn write_line(line: &str) {
 pub(super) struct Telling {
     given: String,
     answer: String,
+    /// Only the fd is wanted, and no words.
+    brief: bool,
+    /// Which fd it is about, to show and to say whose it is.
+    fd: Option<i32>,
+    about: Option<i32>,
 }
 
 impl Telling {
+    /// The whole line.
+    fn line(&self, call: Call, heard: &io::Result<usize>) -> String {
+        let (name, Telling { given, answer, .. }) = (call.name(), self);
+        match heard {
+            Ok(result) => format!("{name}({given}) = {result}{answer}"),
+            Err(error) => format!("{name}({given}) = -1 {}", failure(error)),
+        }
+    }
+
+    /// The fd that it was given, and that it is about.
+    pub(super) fn on(&mut self, fd: i32) -> &mut Telling {
+        self.about(fd).with(fd)
+    }
+
+    /// The fd that it is about, where that is not simply given.
+    pub(super) fn about(&mut self, fd: i32) -> &mut Telling {
+        self.about = Some(fd);
+        self.fd = Some(fd);
+        self
+    }
+
+    /// A wait was ended by these fds: the only one is shown.
+    pub(super) fn woken_by(&mut self, mut fds: impl Iterator<Item = i32>) -> &mut Telling {
+        self.fd = fds.next().filter(|_| fds.next().is_none());
+        self
+    }
+
     /// The next thing that it was given.
     pub(super) fn with(&mut self, what: impl Display) -> &mut Telling {
+        if self.brief {
+            return self;
+        }
         let comma = if self.given.is_empty() { "" } else { ", " };
         let _ = write!(self.given, "{comma}{what}");
         self
@@ -157,7 +300,7 @@ impl Telling {
 
     /// Bytes: the first 32 of them.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Telling {
-        self.with(quoted(bytes, octal))
+        if self.brief { self } else { self.with(quoted(bytes, octal)) }
     }
 
     /// A buffer that the kernel has filled with these bytes; where it has not, strace shows the address.

@@ -59,6 +59,7 @@ pub fn poll(list: &mut [PollFd], timeout: i32) -> io::Result<usize> {
         let asked = list.iter().map(|line| format!("{{fd={}, events={}}}", line.fd(), names(line.events())));
         telling.with(array(asked)).with(list.len()).with(timeout);
         let answers = list.iter().filter(|line| line.revents() != 0);
+        telling.woken_by(answers.clone().map(|line| line.fd()));
         let answers = answers.map(|line| format!("{{fd={}, revents={}}}", line.fd(), names(line.revents())));
         match count {
             0 => telling.answered("(Timeout)"),

@@ -7,6 +7,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
+/// getpid(2): the id of this process.
+pub fn process_id() -> u32 {
+    // SAFETY: no pointers are involved, and it cannot fail.
+    let result = unsafe { libc::getpid() };
+    told(Call::Getpid, result as isize, |_, _| {}).unwrap_or(0) as u32
+}
+
 /// How many fds are open. Since Linux 6.2 the size of `/proc/self/fd` is their number; before
 /// that it was 0, and they are counted one by one.
 pub fn open_fds() -> Option<u64> {
@@ -136,7 +143,7 @@ impl OpenFds {
         // SAFETY: the path ends in NUL and outlives the call.
         let result = unsafe { libc::openat(libc::AT_FDCWD, c"/proc/self/fd".as_ptr(), FLAGS) };
         let folder = told(Call::Openat, result as isize, |telling, _| {
-            telling.with("AT_FDCWD").path("/proc/self/fd").with("O_RDONLY|O_DIRECTORY|O_CLOEXEC");
+            telling.with("AT_FDCWD").path("/proc/self/fd").with("O_RDONLY|O_CLOEXEC|O_DIRECTORY");
         })?;
         Ok(OpenFds { folder: Fd::new(folder) })
     }

@@ -54,6 +54,9 @@ pub fn select(
     let result = unsafe { libc::select(nfds, read, write, std::ptr::null_mut(), span) };
     told(Call::Select, result as isize, |telling, count| {
         let (asked_read, asked_write) = asked.unwrap_or_default();
+        // On an error the sets are as they were.
+        let is_set = |&fd: &i32| count > 0 && (readable.contains(fd) || writable.contains(fd));
+        telling.woken_by((0..nfds).filter(is_set));
         telling.with(nfds).with(words(&asked_read, nfds)).with(words(&asked_write, nfds));
         telling.with("NULL").with(timeout.map_or("NULL".into(), timespec)).with("NULL");
         telling.answered(if count == 0 { "(Timeout)".into() } else { answer(readable, writable, nfds) });

@@ -52,7 +52,7 @@ pub fn next_signal(fd: &Fd) -> io::Result<Signal> {
     told(Call::Read, result, |telling, count| {
         // SAFETY: the first `count` bytes were written by the kernel, and `info` outlives the slice.
         let bytes = unsafe { std::slice::from_raw_parts(info.as_ptr().cast::<u8>(), count) };
-        telling.with(fd.number()).filled(bytes.as_ptr(), (result >= 0).then_some(bytes)).with(SIZE);
+        telling.on(fd.number()).filled(bytes.as_ptr(), (result >= 0).then_some(bytes)).with(SIZE);
     })?;
     // SAFETY: all-zero bytes are a valid signalfd_siginfo (integers only), and so is what the
     // kernel wrote over them.

@@ -186,7 +186,8 @@ pub fn accept4(listener: &Fd) -> io::Result<(Fd, Option<SocketAddr>)> {
     // SAFETY: all-zero bytes are a valid sockaddr_storage, and so is what the kernel wrote.
     let peer = internet_address(unsafe { address.assume_init_ref() });
     let fd = told(Call::Accept4, result as isize, |telling, _| {
-        telling.with(listener.number());
+        let about = if result >= 0 { result } else { listener.number() };
+        telling.about(about).with(listener.number());
         match (result >= 0, peer) {
             (false, _) => telling.with(format!("{:p}", address.as_ptr())).with(format!("[{ROOM}]")),
             (true, Some(peer)) => telling.with(words(peer)).with(format!("[{ROOM} => {length}]")),
@@ -222,7 +223,7 @@ pub fn shutdown_write(fd: &Fd) -> io::Result<()> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::shutdown(fd.number(), libc::SHUT_WR) };
     told(Call::Shutdown, result as isize, |telling, _| {
-        telling.with(fd.number()).with("SHUT_WR");
+        telling.on(fd.number()).with("SHUT_WR");
     })
     .map(drop)
 }

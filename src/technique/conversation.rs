@@ -119,6 +119,11 @@ impl Conversation {
         matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_owed())
     }
 
+    /// Whether the last request was to see the kernel's side.
+    pub fn is_looking(&self) -> bool {
+        matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_looking())
+    }
+
     /// How many bytes have come and could not be dealt with yet.
     pub fn kept(&self) -> usize {
         self.inbox.len()

@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     looked_at: u32,
     /// What the last answer was.
     spoke: Name,
+    /// Whether the last request was to see the kernel's side.
+    looks: bool,
 }
 
 #[derive(Debug)]
@@ -49,12 +51,12 @@ struct Upload {
 impl Exchange {
     /// A connection that has just been accepted.
     pub(super) fn fresh(now: Tick) -> Exchange {
-        Exchange { stage: Stage::Fresh, since: now, looked_at: 0, spoke: Name::Http }
+        Exchange { stage: Stage::Fresh, since: now, looked_at: 0, spoke: Name::Http, looks: false }
     }
 
     /// A connection that has just given an answer of this technique.
     pub(super) fn after(spoke: Name, now: Tick) -> Exchange {
-        Exchange { stage: Stage::Idle, since: now, looked_at: 0, spoke }
+        Exchange { stage: Stage::Idle, since: now, looked_at: 0, spoke, looks: false }
     }
 
     pub(super) fn name(&self) -> Name {
@@ -153,7 +155,7 @@ impl Exchange {
         body: Vec<u8>,
     ) -> Next {
         let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
-        (self.stage, self.since, self.spoke) = (Stage::Idle, turn.now.tick, Name::Http);
+        (self.stage, self.since, self.spoke, self.looks) = (Stage::Idle, turn.now.tick, Name::Http, false);
         turn.hub.tally.ask(route.as_ref().map_or(Name::Http, technique_of), body.len());
         match route.and_then(|route| self.take(turn, manner, route, body)) {
             Ok(Next::Wait) => self.answered(manner.keep_alive),
@@ -261,6 +263,7 @@ impl Exchange {
 
     fn owe(&mut self, report: Report, manner: Manner) -> Next {
         self.stage = Stage::Owed;
+        self.looks = matches!(report, Report::Kernel(_));
         Next::Report(Box::new(Question { report, manner }))
     }
 
@@ -311,6 +314,11 @@ impl Exchange {
     /// Whether an answer is owed that only the server itself can give, and may give later.
     pub(super) fn is_owed(&self) -> bool {
         matches!(self.stage, Stage::Owed)
+    }
+
+    /// Whether the last request was to see the kernel's side.
+    pub(super) fn is_looking(&self) -> bool {
+        self.looks
     }
 
     /// Time begins again: until now nothing could be read.

@@ -20,6 +20,7 @@ use super::ledger::LOOP;
 use super::narration::Cause;
 use super::report::Answer;
 use super::{MIRROR_TIMER, Server, Source};
+use crate::http::router::View;
 use crate::http::{Manner, Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Token, parse_watch};
 use crate::sys::{self, OpenFds};
@@ -51,14 +52,14 @@ pub(super) struct Mirror {
 struct Asker {
     id: Id,
     manner: Manner,
-    limit: usize,
+    view: View,
 }
 
 /// A look under way.
 #[derive(Debug)]
 struct Survey {
     stage: Stage,
-    /// Whom it is for, those who want the same limit beside each other. Who asks in the middle of it would hear
+    /// Whom it is for, those who want the same beside each other. Who asks in the middle of it would hear
     /// of a time before the question.
     askers: Vec<Asker>,
     /// How many fds are listed for whoever wants the most.
@@ -76,8 +77,8 @@ struct Survey {
     /// What came of comparing; as many as somebody wants to see.
     facts: Vec<Fact>,
     disagreements: usize,
-    /// The last answer that was made, and for which limit.
-    page: Option<(usize, Answer)>,
+    /// The last answer that was made, and for whom who wants this.
+    page: Option<(View, Answer)>,
 }
 
 #[derive(Debug)]
@@ -134,8 +135,8 @@ impl<T> ByFd<T> {
 
 impl Mirror {
     /// Somebody wants to see.
-    pub(super) fn ask(&mut self, id: Id, manner: Manner, limit: usize) {
-        self.askers.push(Asker { id, manner, limit });
+    pub(super) fn ask(&mut self, id: Id, manner: Manner, view: View) {
+        self.askers.push(Asker { id, manner, view });
     }
 
     /// This fd is watched from now on, or no more, or for something else.
@@ -156,10 +157,10 @@ impl Mirror {
 
 impl Survey {
     fn new(listing: OpenFds, mut askers: Vec<Asker>, mechanism: Mechanism) -> Survey {
-        askers.sort_by_key(|asker| asker.limit);
+        askers.sort_by_key(|asker| asker.view);
         Survey {
             stage: Stage::Listing(listing),
-            most: askers.last().map_or(0, |asker| asker.limit),
+            most: askers.last().map_or(0, |asker| asker.view.limit),
             askers,
             mechanism,
             fds: Vec::new(),
@@ -207,9 +208,15 @@ impl Server {
     }
 
     fn take_a_slice(&mut self, now: Now) {
-        let Some(mut survey) = self.mirror.survey.take().or_else(|| self.begin_survey(now)) else {
-            return;
-        };
+        // Who looks on is not to see itself.
+        let aside = sys::set_aside(true);
+        if let Some(survey) = self.mirror.survey.take().or_else(|| self.begin_survey(now)) {
+            self.go_on_for_a_slice(survey, now);
+        }
+        sys::set_aside(aside);
+    }
+
+    fn go_on_for_a_slice(&mut self, mut survey: Survey, now: Now) {
         sys::charge_to(LOOP);
         let began = sys::moment();
         while !matches!(survey.stage, Stage::Done) {
@@ -242,9 +249,12 @@ impl Server {
     }
 
     fn answer_all(&mut self, askers: Vec<Asker>, answer: &Answer, now: Now) {
+        // What comes behind its question is no look any more.
+        let aside = sys::set_aside(false);
         for Asker { id, manner, .. } in askers {
             self.converse(id, Cause::Heard, now, |talk, turn| talk.answer(turn, &manner, answer));
         }
+        sys::set_aside(aside);
     }
 
     /// Answers one of those who asked, if one is left. One answer has megabytes, and thousands may have asked.
@@ -254,10 +264,10 @@ impl Server {
             self.mirror.askers.append(&mut survey.askers);
         }
         let Some(asker) = survey.askers.pop() else { return Stage::Done };
-        let made = survey.page.take().filter(|(limit, _)| *limit == asker.limit);
-        let (limit, page) = made.unwrap_or_else(|| (asker.limit, self.page(survey, asker.limit, now)));
+        let made = survey.page.take().filter(|(view, _)| *view == asker.view);
+        let (view, page) = made.unwrap_or_else(|| (asker.view, self.page(survey, asker.view, now)));
         self.answer_all(vec![asker], &page, now);
-        survey.page = Some((limit, page));
+        survey.page = Some((view, page));
         Stage::Answering
     }
 

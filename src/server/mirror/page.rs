@@ -1,10 +1,11 @@
 //! What a look at the kernel has shown, as JSON.
 
 use super::super::ledger::Receipt;
+use super::super::narration::TurnLine;
 use super::super::report::Answer;
 use super::super::{Server, Source};
 use super::{Fact, Survey};
-use crate::http::router::JSON;
+use crate::http::router::{JSON, View};
 use crate::multiplexer::Token;
 use crate::sys;
 use crate::technique::Name;
@@ -26,12 +27,16 @@ struct Page<'a> {
     syscalls: BTreeMap<&'static str, u64>,
     r#loop: Loop,
     receipt: BTreeMap<&'static str, Receipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns: Option<Vec<TurnLine<'a>>>,
 }
 
 #[derive(Serialize)]
 struct TimingWheel {
     armed: usize,
     next_ms: Option<u64>,
+    /// The tick of the answer.
+    now_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -64,13 +69,17 @@ struct ConnectionLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'a str>,
     deadline_ms: u64,
+    /// Its last request was to see this.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    onlooker: bool,
 }
 
 impl Server {
-    /// What is answered to somebody who wants to see at most `limit` fds.
-    pub(super) fn page(&self, survey: &Survey, limit: usize, now: Now) -> Answer {
+    /// What is answered to somebody who wants to see so much.
+    pub(super) fn page(&self, survey: &Survey, view: View, now: Now) -> Answer {
+        let View { limit, turns, language } = view;
         let page = Page {
-            pid: std::process::id(),
+            pid: sys::process_id(),
             multiplexer: self.multiplexer.mechanism().name(),
             epoll_fd: self.multiplexer.kernel_list().map(|list| list.number()),
             open_fds: survey.fds.len(),
@@ -80,6 +89,7 @@ impl Server {
             timing_wheel: TimingWheel {
                 armed: self.wheel.armed(),
                 next_ms: self.wheel.next().map(|next| next.since(now.tick)),
+                now_ms: now.tick.0,
             },
             syscalls: sys::counts().map(|(call, count)| (call.name(), count)).collect(),
             r#loop: Loop { wakeups: self.meters.wakeups, ready: self.meters.ready },
@@ -87,6 +97,7 @@ impl Server {
                 .into_iter()
                 .map(|name| (name.as_str(), self.receipt(name, now.tick)))
                 .collect(),
+            turns: (turns > 0).then(|| self.last_turns(turns, language)),
         };
         let mut text = serde_json::to_vec(&page).expect("OK because names and numbers are always JSON");
         text.push(b'\n');
@@ -122,6 +133,7 @@ impl Server {
             peer: connection.peer.to_string(),
             channel,
             deadline_ms: connection.deadline(&self.hub.settings).at.since(now.tick),
+            onlooker: connection.is_looking(),
         })
     }
 }

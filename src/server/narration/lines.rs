@@ -1,17 +1,8 @@
 //! What can be said, and in which languages: the sentences stand in one table for each.
 
 use super::{english, korean};
+use crate::settings::Language;
 use std::fmt::Display;
-
-/// In which language the loop is narrated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    #[default]
-    English,
-    /// Korean.
-    Korean,
-}
 
 macro_rules! lines {
     ($($line:ident),* $(,)?) => {

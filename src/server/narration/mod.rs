@@ -7,18 +7,21 @@
 mod english;
 mod korean;
 mod lines;
+mod turns;
 
-pub use lines::Language;
+pub(super) use turns::TurnLine;
 
 use super::{DRAIN_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::{Connection, Peer};
 use crate::http::{Path, Status};
 use crate::multiplexer::{Interest, Mechanism};
-use crate::sys;
+use crate::settings::Language;
+use crate::sys::{self, Moment};
 use crate::table::Id;
 use crate::technique::{Due, Name, Seat, Why};
 use crate::tick::{Now, Tick};
 use lines::{Line, Words};
+use turns::Turns;
 
 /// What made a connection react.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,59 +53,72 @@ pub(super) struct Story {
     pub(super) cause: Cause,
     /// How many events had been published when the last reaction was over.
     published: u64,
+    /// What is kept of it for those who look later.
+    turns: Turns,
 }
 
 impl Story {
     /// A story that has not begun.
     pub(super) fn new(language: Language) -> Story {
-        Story { language, cause: Cause::None, published: 0 }
+        Story { language, cause: Cause::None, published: 0, turns: Turns::default() }
     }
 }
 
 impl Server {
     fn remark(&self, line: Line, words: &Words<'_>) {
-        sys::remark(&self.story.language.say(line, words));
+        self.remark_in(|language| language.say(line, words));
     }
 
-    /// Before the loop sleeps: for how long, and why.
-    pub(super) fn tell_sleep(&self, timeout: Option<u64>) {
+    /// The same for what is put together from other sentences.
+    fn remark_in(&self, say: impl Fn(Language) -> String) {
+        sys::remark(|| say(self.story.language), || Box::new(Language::ALL.map(&say)));
+    }
+
+    /// Before the loop sleeps, `rested` since then: for how long, and why.
+    pub(super) fn tell_sleep(&mut self, timeout: Option<u64>, rested: Moment) {
         if !sys::is_narrating() {
             return;
         }
+        self.keep_turn();
         let turn = self.meters.wakeups + 1;
-        let sentence = match (timeout, self.wheel.next()) {
-            _ if self.is_looking() => self.story.language.say(Line::NoSleepWhileLooking, &[("turn", &turn)]),
-            _ if self.is_in_mid_work() => self.story.language.say(Line::NoSleep, &[("turn", &turn)]),
-            (None, _) | (_, None) => self.story.language.say(Line::SleepForEver, &[("turn", &turn)]),
-            (Some(ms), Some(next)) => {
-                let due = self.what_is_due(next);
-                self.story.language.say(Line::SleepUntil, &[("turn", &turn), ("ms", &ms), ("due", &due)])
-            }
+        let (line, (due, fd)) = match (timeout, self.wheel.next()) {
+            _ if self.is_looking() => (Line::NoSleepWhileLooking, (Line::DueLook, 0)),
+            _ if self.is_in_mid_work() => (Line::NoSleep, (Line::DueMoved, 0)),
+            (None, _) | (_, None) => (Line::SleepForEver, (Line::DueMoved, 0)),
+            (Some(_), Some(next)) => (Line::SleepUntil, self.what_is_due(next)),
         };
-        sys::rule(&sentence);
+        let ms = timeout.unwrap_or(0);
+        let say = |language: Language| {
+            let due = language.say(due, &[("fd", &fd)]);
+            language.say(line, &[("turn", &turn), ("ms", &ms), ("due", &due)])
+        };
+        sys::rule(|| say(self.story.language), || Box::new(Language::ALL.map(say)));
+        self.begin_turn(turn, self.clock.tick(rested), due == Line::DueLook || self.is_an_onlooker(fd));
     }
 
-    fn what_is_due(&self, at: Tick) -> String {
+    /// What is due then, and whose it is.
+    fn what_is_due(&self, at: Tick) -> (Line, i32) {
         let own = [(REST_TIMER, Line::DueRest), (DRAIN_TIMER, Line::DueDrain), (MIRROR_TIMER, Line::DueLook)];
         for (timer, line) in own {
             if self.wheel.deadline(timer) == Some(at) {
-                return self.story.language.say(line, &[]);
+                return (line, 0);
             }
         }
         let armed = |(id, _): &(Id, &Connection)| self.wheel.deadline(timer_of(*id)) == Some(at);
         let Some((_, connection)) = self.table.iter().find(armed) else {
-            return self.story.language.say(Line::DueMoved, &[]);
+            return (Line::DueMoved, 0);
         };
         let deadline = connection.deadline(&self.hub.settings);
         let line = if deadline.at > at { Line::DueMoved } else { line_for(deadline.kind) };
-        self.story.language.say(line, &[("fd", &connection.fd.number())])
+        (line, connection.fd.number())
     }
 
     /// After the loop has slept: who woke it.
-    pub(super) fn tell_waking(&self, timeout: Option<u64>) {
+    pub(super) fn tell_waking(&mut self, timeout: Option<u64>, now: Now) {
         if !sys::is_narrating() {
             return;
         }
+        self.note_waking(now);
         let fd_of = |id| self.table.get(id).map_or(-1, |connection| connection.fd.number());
         let others = self.table.len().saturating_sub(self.ready.len());
         match self.ready[..] {
@@ -250,12 +266,15 @@ impl Server {
         }
     }
 
-    /// A connection was closed.
-    pub(super) fn tell_closed(&self, why: Why) {
+    /// A connection was closed; `looked` is the fd of an onlooker, which may be another's in a moment.
+    pub(super) fn tell_closed(&self, why: Why, looked: Option<i32>) {
         if sys::is_narrating() {
             let (line, status) = line_for_why(why);
-            let why = self.story.language.say(line, &[("status", &status)]);
-            self.remark(Line::Closed, &[("why", &why)]);
+            self.remark_in(|language| {
+                let why = language.say(line, &[("status", &status)]);
+                language.say(Line::Closed, &[("why", &why)])
+            });
+            looked.into_iter().for_each(sys::disown);
         }
     }
 
