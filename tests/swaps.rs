@@ -389,7 +389,8 @@ fn a_unix_socket_and_the_other_loopback_address_are_this_machine() {
 fn a_look_that_a_swap_comes_between_is_taken_again() {
     // So many that a look takes several turns, and select has room for them all.
     const CROWD: usize = 800;
-    let server = Server::start(&[]);
+    // They say nothing, and a slow machine must not let them go for that.
+    let server = Server::start(&["--head-timeout", "10m"]);
     let _crowd: Vec<Client> = (0..CROWD).map(|_| server.connect()).collect();
     let (mut swapper, is_over) = (server.connect(), AtomicBool::new(false));
     let clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
