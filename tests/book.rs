@@ -362,31 +362,30 @@ fn every_chapter_is_in_the_index_and_ends_in_a_lab() {
 fn labs(page: &Page) -> Vec<String> {
     let title = if page.path.starts_with(KOREAN) { "실습" } else { "Lab" };
     let section = page.section(2, title).unwrap_or_default();
-    let named = section.split("./scripts/lab ").skip(1);
-    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    named
-        .filter_map(|rest| rest.split(|c| !is_name(c)).next())
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let named = section.split("./scripts/lab ").skip(1).map(lab_name);
+    named.filter(|name| !name.is_empty()).collect()
 }
+
+/// The word at the start, if it could be a lab's name.
+fn lab_name(text: &str) -> String {
+    text.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').collect()
+}
+
+/// Labs of which the book speaks, and which are still to be written.
+const COMING: &str = "the-matrix header-tax empty-answers lost-in-the-gap the-herd behind-the-poll twin-polls \
+    keep-alive seventh-tab buffered-stream rechunked same-socket time-wait yes-first the-curve across-the-border \
+    the-1024-wall price-of-a-watch watching-changes-it thirty-seconds where-did-4mb-go frozen-client emfile \
+    one-or-three where-short-wins drain";
 
 #[test]
 fn chapters_and_labs_know_each_other() {
-    if !Path::new(LABS).exists() {
-        return;
-    }
     for page in book() {
-        for name in page.text.split("./scripts/lab ").skip(1) {
-            let name: String = name
-                .chars()
-                .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-')
-                .collect();
-            let is_lab = name.is_empty()
-                || name == "all"
-                || name.starts_with('-')
-                || Path::new(LABS).join(&name).is_file();
-            assert!(is_lab, "{} names the lab {name}, which is not there", page.name());
+        for rest in page.text.split("./scripts/lab ").skip(1) {
+            let name = lab_name(rest);
+            let is_word = name.is_empty() || name == "all" || name.starts_with('-');
+            let exists =
+                Path::new(LABS).join(&name).is_file() || COMING.split(' ').any(|coming| coming == name);
+            assert!(is_word || exists, "{} names the lab {name}, which is not there", page.name());
         }
     }
     let chapters = chapters(ENGLISH);
