@@ -1,87 +1,24 @@
-//! A real browser: the page, and an EventSource that nobody here wrote, headless Chromium's.
+//! An EventSource that nobody here wrote, headless Chromium's.
 
 mod support;
 
 use serde_json::{Value, json};
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::Receiver;
-use std::time::Instant;
-use support::{PATIENCE, Server, collect_lines, eventually};
-
-/// A browser on its way through one scenario of tests/clients/browser.mjs. It is closed when it is
-/// dropped.
-struct Browser {
-    node: Child,
-    stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
-}
-
-impl Browser {
-    fn start(scenario: &str, url: &str) -> Browser {
-        assert!(chromium().exists(), "there is no {}; run ./scripts/test", chromium().display());
-        let mut node = Command::new("node")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/browser.mjs"))
-            .args([scenario, url])
-            .env("DOORBELL_NODE_PATH", node_path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("node: {error}; run ./scripts/test, which installs it"));
-        let lines = collect_lines(node.stdout.take().unwrap());
-        Browser { stdin: node.stdin.take(), node, lines }
-    }
-
-    fn hear(&self) -> Value {
-        let line = self.lines.recv_timeout(2 * PATIENCE).expect("another line from the browser");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
-    }
-
-    fn expect(&self, told: Value) {
-        assert_eq!(self.hear(), told);
-    }
-
-    /// The next thing but errors: a browser tells one each time that it tries in vain.
-    fn hear_behind_errors(&self) -> Value {
-        std::iter::repeat_with(|| self.hear())
-            .find(|told| told["type"] != "error" || told["state"] != CONNECTING)
-            .unwrap()
-    }
-
-    fn go_on(&mut self) {
-        self.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-}
+use support::browser::Browser;
+use support::{Server, eventually};
 
 /// `readyState` of an EventSource that has not given up.
 const CONNECTING: u8 = 0;
 
-impl Drop for Browser {
-    /// It is asked to go, so that it takes its folder in /tmp with it.
-    fn drop(&mut self) {
-        self.stdin = None;
-        let deadline = Instant::now() + PATIENCE;
-        while self.node.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-        let _ = self.node.kill();
-        let _ = self.node.wait();
-    }
+fn follow(url: &str) -> Browser {
+    Browser::start("browser.mjs", &[url])
 }
 
-fn chromium() -> PathBuf {
-    std::env::var_os("DOORBELL_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".into()).into()
-}
-
-/// Where playwright-core is: where the environment says, or else where ./scripts/test puts it.
-fn node_path() -> PathBuf {
-    let path = std::env::var_os("DOORBELL_NODE_PATH").map(PathBuf::from);
-    let path = path.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node"));
-    let module = path.join("node_modules/playwright-core");
-    assert!(module.exists(), "there is no {}; run ./scripts/test, which installs it", module.display());
-    path
+/// The next thing but errors: a browser tells one each time that it tries in vain.
+fn hear_behind_errors(browser: &Browser) -> Value {
+    std::iter::repeat_with(|| browser.hear())
+        .find(|told| told["type"] != "error" || told["state"] != CONNECTING)
+        .unwrap()
 }
 
 fn id_of(published: &str) -> String {
@@ -94,28 +31,9 @@ fn message(id: &str, data: &str) -> Value {
 }
 
 #[test]
-fn the_page_hears_one_event_by_five_techniques_and_shows_it_as_text() {
-    let server = Server::start(&[]);
-    let mut browser = Browser::start("page", &server.url("/"));
-    browser.expect(json!({ "type": "listening" }));
-    // All who can wait do.
-    server.wait_for_subscribers(4);
-    browser.go_on();
-    let seen = browser.hear();
-    let names = ["Short polling", "Long polling", "HTTP streaming", "Server-Sent Events", "WebSocket"];
-    assert_eq!(seen["names"], json!(names));
-    let published = &seen["published"];
-    assert!(published.as_str().unwrap().starts_with("<script>"));
-    assert_eq!(seen["data"], Value::from(vec![published.clone(); 5]));
-    assert_eq!(seen["newest"], json!([published]));
-    assert_eq!((&seen["scripts"], &seen["images"], &seen["rung"]), (&json!(1), &json!(0), &Value::Null));
-    assert_eq!((&seen["trouble"], &seen["complaints"]), (&json!([]), &json!([])));
-}
-
-#[test]
 fn an_event_source_hears_data_as_the_standard_says() {
     let server = Server::start(&[]);
-    let browser = Browser::start("follow", &server.url("/connect"));
+    let browser = follow(&server.url("/connect"));
     browser.expect(json!({ "type": "open" }));
     for (text, heard) in [
         ("one", "one"),
@@ -147,7 +65,7 @@ fn an_event_source_hears_data_as_the_standard_says() {
 #[test]
 fn an_event_source_that_is_cut_off_comes_back_by_itself_and_misses_nothing() {
     let server = Server::start(&["--stream-lease", "300ms"]);
-    let browser = Browser::start("follow", &server.url("/connect"));
+    let browser = follow(&server.url("/connect"));
     browser.expect(json!({ "type": "open" }));
     let answered = "doorbell_requests_total{path=\"/connect\",status=\"200\"}";
     let mut expected = Vec::new();
@@ -190,7 +108,7 @@ fn an_event_source_is_told_what_a_restart_made_it_miss() {
     let start = |address: SocketAddr| Server::start(&["--listen", &address.to_string()]);
 
     let server = start(address);
-    let browser = Browser::start("follow", &format!("http://{address}/connect"));
+    let browser = follow(&format!("http://{address}/connect"));
     browser.expect(json!({ "type": "open" }));
     let before = id_of(&server.publish("lobby", "before"));
     browser.expect(message(&before, "before"));
@@ -202,7 +120,7 @@ fn an_event_source_is_told_what_a_restart_made_it_miss() {
     let meanwhile = id_of(&server.publish("lobby", "meanwhile"));
     let (epoch, _) = meanwhile.split_once('-').unwrap();
     assert_ne!(before.split_once('-').unwrap().0, epoch);
-    assert_eq!(browser.hear_behind_errors()["type"], "open");
+    assert_eq!(hear_behind_errors(&browser)["type"], "open");
     let cursor = format!("{epoch}-0");
     let data = format!("{{\"cursor\":\"{cursor}\"}}");
     browser.expect(json!({ "type": "missed", "data": data, "lastEventId": cursor }));

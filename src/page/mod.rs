@@ -11,11 +11,31 @@ pub struct Asset {
     pub bytes: &'static [u8],
 }
 
-/// The files.
+const HTML: &str = "text/html;charset=UTF-8";
+const CSS: &str = "text/css;charset=UTF-8";
+const SCRIPT: &str = "text/javascript;charset=UTF-8";
+
+const fn asset(path: &'static str, media_type: &'static str, bytes: &'static [u8]) -> Asset {
+    Asset { path, media_type, bytes }
+}
+
+/// The files. Nothing is built, squeezed or fetched from elsewhere: a browser runs what is read here.
 static ASSETS: &[Asset] = &[
-    Asset { path: "/", media_type: "text/html;charset=UTF-8", bytes: include_bytes!("index.html") },
-    Asset { path: "/page.css", media_type: "text/css;charset=UTF-8", bytes: include_bytes!("page.css") },
-    Asset { path: "/page.js", media_type: "text/javascript;charset=UTF-8", bytes: include_bytes!("page.js") },
+    asset("/", HTML, include_bytes!("index.html")),
+    asset("/page.css", CSS, include_bytes!("page.css")),
+    asset("/main.js", SCRIPT, include_bytes!("main.js")),
+    asset("/client.js", SCRIPT, include_bytes!("client.js")),
+    asset("/record.js", SCRIPT, include_bytes!("record.js")),
+    asset("/seat.js", SCRIPT, include_bytes!("seat.js")),
+    asset("/lanes.js", SCRIPT, include_bytes!("lanes.js")),
+    asset("/timeline.js", SCRIPT, include_bytes!("timeline.js")),
+    asset("/kernel.js", SCRIPT, include_bytes!("kernel.js")),
+    asset("/grid.js", SCRIPT, include_bytes!("grid.js")),
+    asset("/wheel.js", SCRIPT, include_bytes!("wheel.js")),
+    asset("/crowd.js", SCRIPT, include_bytes!("crowd.js")),
+    asset("/publish.js", SCRIPT, include_bytes!("publish.js")),
+    asset("/words.js", SCRIPT, include_bytes!("words.js")),
+    asset("/dom.js", SCRIPT, include_bytes!("dom.js")),
 ];
 
 /// What a page may do: only what comes from this server. It bars inline scripts, so that even text
@@ -26,4 +46,23 @@ pub const SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-
 /// The file at `path`, if there is one.
 pub fn find(path: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_small_and_whole() {
+        let bytes: usize = ASSETS.iter().map(|asset| asset.bytes.len()).sum();
+        assert!(bytes < 150_000, "{bytes}");
+        for asset in ASSETS {
+            let text = std::str::from_utf8(asset.bytes).unwrap();
+            for module in text.split(" from './").skip(1).filter_map(|rest| rest.split('\'').next()) {
+                assert!(find(&format!("/{module}")).is_some(), "{} wants {module}", asset.path);
+            }
+            let elsewhere = text.replace("http://www.w3.org/2000/svg", "").contains("://");
+            assert!(!elsewhere, "{} names another place", asset.path);
+        }
+    }
 }

@@ -1,0 +1,107 @@
+// The fds of the server's process as a grid: one cell for each open fd, in the order of their numbers.
+
+import { find, shape, write } from './dom.js';
+import { colours, fit, paths, SHAPES } from './timeline.js';
+import { duration, say } from './words.js';
+
+/** What an fd can be, in the order of the legend. */
+export const KINDS = [
+  'long_poll', 'stream', 'sse', 'websocket', 'short_poll', 'http', 'onlooker',
+  'listener', 'epoll', 'signal', 'spare', 'crowd', 'other',
+];
+KINDS.word = (kind) => (kind === 'crowd' ? 'crowdKind' : kind);
+KINDS.icon = (kind) => shape(paths[kind] ? kind : kind === 'onlooker' ? 'http' : 'ink', SHAPES[kind] ?? OTHERS[kind] ?? OTHERS.other);
+
+/** The shapes of what is no connection, and of an onlooker. */
+const OTHERS = {
+  onlooker: 'M3 3h10v10h-10zM5 5v6h6v-6z',
+  listener: 'M2 3h12v3h-12zM2 10h12v3h-12z',
+  epoll: 'M3 2h10v2.5h-10zM3 6.8h10v2.5h-10zM3 11.5h10v2.5h-10z',
+  signal: 'M9 1l-6 8h4l-1 6l6-8h-4z',
+  spare: 'M2 2h12v12h-12zM3.5 3.5v9h9v-9z',
+  crowd: 'M2 14v-5h3v5zM6.5 14v-11h3v11zM11 14v-7h3v7z',
+  other: 'M6 6h4v4h-4z',
+};
+const others = Object.fromEntries(Object.entries(OTHERS).map(([name, path]) => [name, new Path2D(path)]));
+
+/** Which of KINDS an fd is. */
+export function kindOf({ kind, technique, onlooker }) {
+  if (onlooker) {
+    return 'onlooker';
+  }
+  const name = kind === 'connection' ? technique : kind;
+  return KINDS.includes(name) ? name : 'other';
+}
+
+/** An fd in words. */
+export function fdWords({ fd, kind, technique, onlooker, peer, channel, target, deadline_ms: deadline, interest, watched }) {
+  const parts = [`fd ${fd}`, say(KINDS.word(kindOf({ kind, technique, onlooker }))), peer, channel && `${say('channel')} ${channel}`, target];
+  if (watched) {
+    const [ours, kernels] = [interest ?? [], watched].map((events) => events.join('|') || '∅');
+    parts.push(ours === kernels ? kernels : `${ours} ≠ ${kernels}`);
+  }
+  if (deadline !== undefined) {
+    parts.push(say('deadlineIn', { s: duration(deadline) }));
+  }
+  return parts.filter(Boolean).join(' · ');
+}
+
+let shown = []; // the fds of the grid
+let columns = 1;
+let size = 18;
+let pointed = -1;
+
+/** Draws the grid. Its cells shrink as they become many. */
+export function drawGrid(fds = shown) {
+  shown = fds;
+  const grid = find('grid');
+  const width = grid.clientWidth;
+  if (!width) {
+    return;
+  }
+  size = fds.length > 1_200 ? 8 : fds.length > 400 ? 11 : fds.length > 120 ? 15 : 22;
+  columns = Math.max(1, Math.floor(width / size));
+  grid.style.blockSize = `${Math.max(1, Math.ceil(fds.length / columns)) * size}px`;
+  const { pen } = fit(grid.firstElementChild);
+  fds.forEach((fd, index) => drawCell(pen, fd, (index % columns) * size, Math.floor(index / columns) * size, index));
+}
+
+function drawCell(pen, fd, x, y, index) {
+  const kind = kindOf(fd);
+  pen.save();
+  pen.translate(x + 0.5, y + 0.5);
+  pen.scale((size - 1) / 16, (size - 1) / 16);
+  pen.fillStyle = colours[kind] ?? (kind === 'onlooker' ? colours.http : colours.ink);
+  pen.fill(paths[kind] ?? others[kind] ?? others.other, 'evenodd');
+  if (fd.agree === false || index === pointed) {
+    pen.strokeStyle = fd.agree === false ? colours.ill : colours.ink;
+    pen.lineWidth = 2.5;
+    pen.strokeRect(0, 0, 16, 16);
+  }
+  pen.restore();
+}
+
+function point(index) {
+  pointed = index;
+  write(find('grid-says'), shown[index] ? fdWords(shown[index]) : '');
+  drawGrid();
+}
+
+/** Lets the grid be hovered, and walked through by key. */
+export function startGrid() {
+  const grid = find('grid');
+  grid.addEventListener('pointermove', ({ offsetX, offsetY }) => {
+    point(Math.floor(offsetY / size) * columns + Math.floor(offsetX / size));
+  });
+  grid.addEventListener('pointerleave', () => point(-1));
+  grid.addEventListener('keydown', (press) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[press.key];
+    if (step) {
+      press.preventDefault();
+      find('grid-says').setAttribute('aria-live', 'polite');
+      point(Math.max(0, Math.min(shown.length - 1, pointed < 0 ? 0 : pointed + step)));
+    }
+  });
+  grid.addEventListener('blur', () => point(-1));
+  new ResizeObserver(() => drawGrid()).observe(grid);
+}
