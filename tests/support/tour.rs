@@ -89,6 +89,7 @@ impl Drop for Served {
                 panic!("--- the page says of the server\n{expected}\n--- it says\n{}", said.join("\n"));
             };
             said.push(line);
+            said.extend(self.server.lines.try_iter());
         }
     }
 }
@@ -130,22 +131,35 @@ pub fn says(expected: &str, said: &str) -> bool {
     lines_match(&expected, &said)
 }
 
+/// A gap takes as little as it can: what fits early leaves the most for the rest.
 fn lines_match(expected: &[&str], said: &[&str]) -> bool {
-    match expected.split_first() {
-        None => said.is_empty(),
-        Some((first, rest)) if first.trim() == "…" => {
-            (0..=said.len()).any(|skipped| lines_match(rest, &said[skipped..]))
-        }
-        Some((first, rest)) => {
-            !said.is_empty() && line_matches(first, said[0]) && lines_match(rest, &said[1..])
-        }
+    let parts: Vec<&[&str]> = expected.split(|line| line.trim() == "…").collect();
+    let [first, between @ .., last] = &parts[..] else { return fit(expected, said) };
+    if said.len() < first.len() || !fit(first, &said[..first.len()]) {
+        return false;
     }
+    let mut rest = &said[first.len()..];
+    for part in between.iter().filter(|part| !part.is_empty()) {
+        let Some(at) = rest.windows(part.len()).position(|lines| fit(part, lines)) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.len() >= last.len() && fit(last, &rest[rest.len() - last.len()..])
+}
+
+fn fit(patterns: &[&str], lines: &[&str]) -> bool {
+    patterns.len() == lines.len()
+        && patterns.iter().zip(lines).all(|(pattern, line)| line_matches(pattern, line))
 }
 
 fn line_matches(pattern: &str, line: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('…') else { return pattern == line };
-    let Some(line) = line.strip_prefix(start) else { return false };
-    (0..=line.len()).any(|at| line.is_char_boundary(at) && line_matches(rest, &line[at..]))
+    let parts: Vec<&str> = pattern.split('…').collect();
+    let [first, between @ .., last] = &parts[..] else { return pattern == line };
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    for part in between {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
 }
 
 /// Makes the same what differs from run to run.
