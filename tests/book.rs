@@ -262,6 +262,16 @@ fn every_picture_has_the_command_beside_it_that_made_it() {
     }
 }
 
+#[test]
+fn one_script_draws_every_picture_anew() {
+    let script = Command::new("scripts/book-pictures").arg("--list").output().unwrap();
+    let commands = String::from_utf8(script.stdout).unwrap();
+    for picture in files_below("docs/book/pictures", ".svg") {
+        let drawn = format!(" --svg {}\n", picture.display());
+        assert!(commands.contains(&drawn), "scripts/book-pictures does not draw {}", picture.display());
+    }
+}
+
 // Both languages.
 
 #[test]
