@@ -6,6 +6,7 @@
 
 use doorbell::buffer::Outgoing;
 use doorbell::channel::{ChannelName, Data};
+use doorbell::http::Status;
 use doorbell::settings::Settings;
 use doorbell::technique::{After, Conversation, Hub, News, Round, Seat, Turn};
 use doorbell::tick::{Now, Tick};
@@ -168,7 +169,8 @@ impl World {
         let mut after = react(&mut party.talk, &mut turn);
         while let After::Report(question) = after {
             let manner = question.manner;
-            after = party.talk.answer(&mut turn, &manner, &Ok(("text/plain", b"figures".to_vec())));
+            after =
+                party.talk.answer(&mut turn, &manner, &Ok((Status::Ok, "text/plain", b"figures".to_vec())));
         }
         let said = [&out.own, out.shared.as_deref().unwrap_or(&[])].concat();
         party.note(&said);

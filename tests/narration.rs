@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use support::{Client, MECHANISMS, Server};
+use support::{Client, MECHANISMS, Server, eventually};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/verify-narration");
 
@@ -123,6 +123,45 @@ fn the_narration_and_strace_agree_on_every_call() {
             "the client has gone: its fd, its timer and its seat go together",
             "refused with 400",
             "SIGTERM: nobody new is let in",
+        ] {
+            assert!(narrated.narration().contains(sentence), "{mechanism}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_crowd_that_comes_and_goes_is_told_like_everything() {
+    for mechanism in MECHANISMS {
+        let mut narrated = Narrated::start(&format!("crowd-{mechanism}"), &["--multiplexer", mechanism]);
+        let mut client = narrated.server.connect();
+        for killed in [false, true] {
+            let body = r#"{"technique":"sse","clients":3}"#;
+            let length = body.len();
+            let host = "Host: localhost\r\n";
+            client.send(&format!(
+                "POST /kernel/crowd HTTP/1.1\r\n{host}Content-Length: {length}\r\n\r\n{body}"
+            ));
+            let answer = client.answer();
+            assert_eq!(answer.status, 201, "{}", answer.body);
+            let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            narrated.server.wait_for_subscribers(3);
+            if killed {
+                Command::new("kill").args(["-s", "KILL", &told["pid"].to_string()]).status().unwrap();
+            } else {
+                client.send(&format!("DELETE /kernel/crowd HTTP/1.1\r\n{host}\r\n"));
+                assert_eq!(client.answer().status, 200);
+            }
+            eventually("the crowd to be gone", || {
+                client.get("/kernel?limit=1").body.contains("\"crowd\":null").then_some(())
+            });
+        }
+        narrated.finish();
+        for sentence in [
+            "brings 3 clients; its pidfd is fd ",
+            "is asked to go, and its clients with it",
+            "the crowd's process has ended: its pidfd is readable",
+            "was waited for: it leaves no zombie",
+            "CLD_KILLED",
         ] {
             assert!(narrated.narration().contains(sentence), "{mechanism}: {sentence}");
         }

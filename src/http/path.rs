@@ -29,6 +29,7 @@ macro_rules! paths {
 
 paths! {
     Connect = "/connect",
+    Crowd = "/kernel/crowd",
     Echo = "/echo",
     Event = "/event",
     Healthz = "/healthz",
@@ -48,6 +49,7 @@ impl Path {
     pub(super) fn allow(self) -> &'static str {
         match self {
             Path::Event | Path::Multiplexer => "OPTIONS, POST",
+            Path::Crowd => "DELETE, OPTIONS, POST",
             Path::SendMessage => "OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 /// How many fields a head may have; past it 431.
 const MOST_FIELDS: usize = 100;
 
-/// The methods that mean something here.
+/// The methods that mean something here, and any other token: known paths answer it with 405.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Method {
@@ -16,7 +16,7 @@ pub enum Method {
     Head,
     Options,
     Post,
-    /// Any other token: known paths answer it with 405.
+    Delete,
     Other,
 }
 
@@ -122,6 +122,7 @@ impl<'b> Request<'b> {
             "HEAD" => Method::Head,
             "OPTIONS" => Method::Options,
             "POST" => Method::Post,
+            "DELETE" => Method::Delete,
             _ => Method::Other,
         };
         let (authority, path_and_query) = split_target(target, method)?;

@@ -41,6 +41,10 @@ pub enum Route {
     Report(Report),
     /// `POST /kernel/multiplexer`: wait for everything in another way; the body says how.
     Multiplexer,
+    /// `POST /kernel/crowd`: bring in many more clients; the body says how many and of what kind.
+    BringCrowd,
+    /// `DELETE /kernel/crowd`: let them go.
+    DismissCrowd,
 }
 
 /// What only the server itself can tell, or do.
@@ -52,6 +56,21 @@ pub enum Report {
     Kernel(View),
     /// Wait for everything by the mechanism of this name from now on.
     Multiplexer(Box<str>),
+    /// Bring in a crowd.
+    BringCrowd(Box<CrowdWish>),
+    /// Let it go.
+    DismissCrowd,
+}
+
+/// Which crowd is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrowdWish {
+    /// The name of the technique.
+    pub technique: &'static str,
+    /// How many clients.
+    pub clients: u32,
+    /// What they follow.
+    pub channel: ChannelName,
 }
 
 /// How much of the kernel's side somebody wants to see.
@@ -147,6 +166,11 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
             check_local(request)?;
             Ok(Route::Multiplexer)
         }
+        Path::Crowd => {
+            own_pages_only(manner)?;
+            check_local(request)?;
+            Ok(if request.method == Method::Post { Route::BringCrowd } else { Route::DismissCrowd })
+        }
         Path::Page if request.path == "/" && request.upgrade_websocket && request.is_1_1 => {
             Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?))
         }
@@ -165,6 +189,7 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
     let allowed = match (path, method) {
         (Path::Other, _) | (_, Method::Options) => true,
         (Path::Event | Path::Multiplexer, method) => method == Method::Post,
+        (Path::Crowd, method) => matches!(method, Method::Post | Method::Delete),
         (Path::SendMessage, _) => false,
         (_, method) => matches!(method, Method::Get | Method::Head),
     };
@@ -177,11 +202,13 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
         }
         Path::Event => "Publish with POST; to read, GET /news, /poll, /connect, /stream or /ws.",
         Path::Multiplexer => "Choose the mechanism with POST; to see which it is, GET /kernel.",
+        Path::Crowd => "Bring a crowd in with POST, let it go with DELETE; to see it, GET /kernel.",
         _ => "This path is for reading, with GET; publish with POST /event.",
     };
     let problem = Problem::new(Status::MethodNotAllowed, detail);
     Err(match path {
         Path::Event | Path::Multiplexer => problem.with(&[("Allow", "OPTIONS, POST")]),
+        Path::Crowd => problem.with(&[("Allow", "DELETE, OPTIONS, POST")]),
         Path::SendMessage => problem.with(&[("Allow", "OPTIONS")]),
         _ => problem.with(&[("Allow", "GET, HEAD, OPTIONS")]),
     })
@@ -282,7 +309,8 @@ fn check_local(request: &Request<'_>) -> Result<(), Problem> {
 
 /// The refusal of whoever is elsewhere.
 pub fn this_machine_only() -> Problem {
-    let detail = "This is for the machine itself: POST it from there to localhost, and not through a proxy.";
+    let detail =
+        "This is for the machine itself: ask from there, by the name localhost, and not through a proxy.";
     Problem::new(Status::Forbidden, detail)
 }
 

@@ -3,7 +3,9 @@
 use super::ledger::{LOOP, account_of};
 use super::narration::Cause;
 use super::settle::{failure, speak};
-use super::{DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
+use super::{
+    CROWD_TIMER, DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of,
+};
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
 use crate::sys;
@@ -19,6 +21,7 @@ impl Server {
         match Source::of(ready.token) {
             Source::Signals => self.on_signal(now),
             Source::Listener(index) => drop(self.accept(index, now)),
+            Source::Crowd => self.on_crowd_end(),
             Source::Connection(id) => {
                 let Some(before) = self.table.get(id).map(Connection::name) else {
                     self.meters.stale += 1;
@@ -116,6 +119,7 @@ impl Server {
             match timer {
                 REST_TIMER => self.end_rest(),
                 DRAIN_TIMER => self.go_on_draining(now),
+                CROWD_TIMER => self.on_crowd_timer(now),
                 // That somebody waits for a look is known; it is time for it now.
                 MIRROR_TIMER => {}
                 _ => {

@@ -3,7 +3,7 @@
 //! On the first signal the listeners close, and everybody is told to go: parked polls are answered,
 //! streams end, WebSockets are closed, connections without a request are closed. The goodbyes are
 //! spread over half of `--drain-timeout`, for those who are told come back somewhere else at once, and
-//! ten thousand at once is a storm. Who has not left when the time is over is cut off. A second signal
+//! ten thousand at once is a storm. A crowd that was brought in is sent away first. Who has not left when the time is over is cut off. A second signal
 //! cuts everybody off.
 
 use super::narration::Cause;
@@ -50,6 +50,7 @@ impl Server {
             drain.cut = Some(signal);
             return;
         }
+        self.send_crowd_away(now);
         // Who is let in from the backlog gets a last answer too, so this comes first.
         self.close_gate(now);
         self.hub.draining = true;
@@ -105,6 +106,7 @@ impl Server {
         for id in remaining {
             self.close(id, Why::DrainOver, now);
         }
+        self.end_crowd();
     }
 
     /// Whether it is over, and how.
@@ -112,7 +114,7 @@ impl Server {
         let drain = self.drain.as_ref()?;
         match drain.cut {
             Some(signal) => Some(Exit::Cut(signal, self.table.len())),
-            None => self.table.is_empty().then_some(Exit::Drained),
+            None => (self.table.is_empty() && self.crowd.is_none()).then_some(Exit::Drained),
         }
     }
 }

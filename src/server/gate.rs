@@ -103,6 +103,13 @@ impl Gate {
         self.max_connections.min(ceiling)
     }
 
+    /// How many more of them there may be, of this address, if there are so many in the table.
+    pub(super) fn room_for(&self, ip: IpAddr, in_table: usize) -> usize {
+        let room = self.room().saturating_sub(in_table - self.refused);
+        let of_this_address = self.per_ip.get(&ip).copied().unwrap_or(0);
+        self.max_per_ip.map_or(room, |most| room.min(most.saturating_sub(of_this_address)))
+    }
+
     /// A connection has gone.
     pub(super) fn left(&mut self, peer: Peer, was_refused: bool) {
         if was_refused {

@@ -16,6 +16,7 @@
 //! news before the last one is even looked at.
 
 mod clock;
+mod crowd;
 mod deliver;
 mod dispatch;
 mod drain;
@@ -43,6 +44,7 @@ use crate::table::{Id, Table};
 use crate::technique::{BrowserKey, Hub};
 use crate::wheel::Wheel;
 use clock::Clock;
+use crowd::Crowd;
 use drain::Drain;
 use gate::Gate;
 use histogram::Histogram;
@@ -93,6 +95,7 @@ pub struct Server {
     log: Log,
     story: Story,
     mirror: Mirror,
+    crowd: Option<Crowd>,
     ledger: Ledger,
     meters: Meters,
     clock: Clock,
@@ -124,7 +127,8 @@ struct Meters {
 const REST_TIMER: u32 = 0;
 const DRAIN_TIMER: u32 = 1;
 const MIRROR_TIMER: u32 = 2;
-const FIRST_CONNECTION_TIMER: u32 = 3;
+const CROWD_TIMER: u32 = 3;
+const FIRST_CONNECTION_TIMER: u32 = 4;
 
 fn timer_of(id: Id) -> u32 {
     id.slot + FIRST_CONNECTION_TIMER
@@ -134,10 +138,12 @@ fn timer_of(id: Id) -> u32 {
 enum Source {
     Signals,
     Listener(usize),
+    Crowd,
     Connection(Id),
 }
 
 const SIGNALS: Token = Token(0);
+const CROWD: Token = Token(u32::MAX as u64);
 
 fn listener_token(index: usize) -> Token {
     Token(index as u64 + 1)
@@ -148,6 +154,7 @@ impl Source {
         match (Id::from_bits(token.0), token.0) {
             (Some(id), _) => Source::Connection(id),
             (None, 0) => Source::Signals,
+            (None, _) if token == CROWD => Source::Crowd,
             (None, place) => Source::Listener(place as usize - 1),
         }
     }
@@ -191,6 +198,7 @@ impl Server {
             log: plan.log,
             story: Story::new(plan.language),
             mirror: Mirror::default(),
+            crowd: None,
             ledger: Ledger::default(),
             meters: Meters::default(),
             clock: Clock::start(),

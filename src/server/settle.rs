@@ -241,6 +241,7 @@ impl Server {
             hub: _,
             browsers: _,
             // These know no connection.
+            crowd: _,
             story: _,
             signals: _,
             drain_timeout: _,

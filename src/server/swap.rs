@@ -4,9 +4,8 @@
 //! multiplexer can be told the same; whoever was ready under the old one is ready under the new one too,
 //! because both are level-triggered.
 
-use super::report::Answer;
-use super::{SIGNALS, Server};
-use crate::http::router::JSON;
+use super::report::{Answer, json};
+use super::{CROWD, SIGNALS, Server};
 use crate::http::{Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Token};
 use crate::sys::Fd;
@@ -29,10 +28,7 @@ impl Server {
             ));
         };
         let moved = if to == self.multiplexer.mechanism() { 0 } else { self.move_to(to)? };
-        let mut answer = serde_json::to_vec(&Moved { multiplexer: to.name(), moved })
-            .expect("OK because a name and a number are always JSON");
-        answer.push(b'\n');
-        Ok((JSON, answer))
+        json(Status::Ok, &Moved { multiplexer: to.name(), moved })
     }
 
     fn move_to(&mut self, to: Mechanism) -> Result<usize, Problem> {
@@ -60,7 +56,8 @@ impl Server {
         let connections = self.table.iter();
         let connections =
             connections.map(|(id, connection)| (&connection.fd, Token(id.to_bits()), connection.interest));
-        std::iter::once(signals).chain(self.gate.watched()).chain(connections)
+        let crowd = self.crowd.iter().map(|crowd| (crowd.pidfd(), CROWD, Interest::READ));
+        std::iter::once(signals).chain(self.gate.watched()).chain(crowd).chain(connections)
     }
 }
 

@@ -47,6 +47,7 @@ calls! {
     MemfdCreate = "memfd_create",
     Newfstatat = "newfstatat",
     Openat = "openat",
+    PidfdSendSignal = "pidfd_send_signal",
     Pipe2 = "pipe2",
     Poll = "poll",
     Prlimit64 = "prlimit64",
@@ -66,6 +67,7 @@ calls! {
     Socketpair = "socketpair",
     Unlink = "unlink",
     Wait4 = "wait4",
+    Waitid = "waitid",
     Write = "write",
     Writev = "writev",
 }

@@ -11,6 +11,7 @@
 
 mod bytes;
 mod clock;
+mod companion;
 mod counts;
 mod epoll;
 mod fd;
@@ -29,6 +30,7 @@ mod socket;
 
 pub use bytes::{read, write, writev};
 pub use clock::{Moment, moment, wall_millis};
+pub use companion::{Companion, End, Parting};
 pub use counts::{Account, Call, charge_to, counts, counts_of, recharge};
 pub use epoll::{
     EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EpollEvent, EpollOp, epoll_create1, epoll_ctl,

@@ -240,13 +240,13 @@ impl Conversation {
         self.technique = Technique::Exchange(Exchange::after(self.name(), turn.now.tick));
     }
 
-    /// Gives the answer that [`After::Report`] asked for, a media type and bytes or what is wrong, and goes on
-    /// with what came behind it.
+    /// Gives the answer that [`After::Report`] asked for, a status, a media type and bytes or what is wrong, and
+    /// goes on with what came behind it.
     pub fn answer(
         &mut self,
         turn: &mut Turn<'_>,
         manner: &Manner,
-        answer: &Result<(&str, Vec<u8>), Problem>,
+        answer: &Result<(Status, &str, Vec<u8>), Problem>,
     ) -> After {
         if let Technique::Exchange(exchange) = &mut self.technique {
             exchange.settle(turn.now.tick);
@@ -254,9 +254,9 @@ impl Conversation {
         // A drain may have begun since the question.
         let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
         match answer {
-            Ok((media_type, body)) => {
+            &Ok((status, media_type, ref body)) => {
                 let fields = [("Cache-Control", "no-cache")];
-                turn.answer(manner, Status::Ok, &fields, Content::Whole(media_type, body));
+                turn.answer(manner, status, &fields, Content::Whole(media_type, body));
             }
             Err(problem) => turn.problem(manner, problem),
         }

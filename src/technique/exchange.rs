@@ -3,7 +3,7 @@
 
 use super::long_poll;
 use super::websocket::WebSocket;
-use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream};
+use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream, wish};
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::response::{CONTINUE, Content};
 use crate::http::router::{Report, route, this_machine_only};
@@ -128,7 +128,7 @@ impl Exchange {
     fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
         let Settings { max_body, max_head, .. } = turn.hub.settings;
         let (manner, route) = route(request, &turn.hub.settings);
-        let keep_body = matches!(route, Ok(Route::Publish(..) | Route::Multiplexer));
+        let keep_body = matches!(route, Ok(Route::Publish(..) | Route::Multiplexer | Route::BringCrowd));
         let body = match Body::begin(request.framing, keep_body, max_body, max_head) {
             Err(problem) => return refuse(turn, &manner, &problem),
             Ok(None) => return self.act(turn, manner, route, Vec::new()),
@@ -253,10 +253,16 @@ impl Exchange {
             }
             Route::Report(report) => self.owe(report, manner),
             Route::Multiplexer => {
-                if turn.from.is_some_and(|ip| !ip.is_loopback()) {
-                    return Err(this_machine_only());
-                }
-                self.owe(Report::Multiplexer(wanted(&body)?), manner)
+                check_here(turn)?;
+                self.owe(Report::Multiplexer(wish::multiplexer(&body)?), manner)
+            }
+            Route::BringCrowd => {
+                check_here(turn)?;
+                self.owe(Report::BringCrowd(Box::new(wish::crowd(&body)?)), manner)
+            }
+            Route::DismissCrowd => {
+                check_here(turn)?;
+                self.owe(Report::DismissCrowd, manner)
             }
         })
     }
@@ -339,18 +345,16 @@ fn technique_of(route: &Route) -> Name {
     }
 }
 
+/// What changes the server itself is for peers on this machine.
+fn check_here(turn: &Turn<'_>) -> Result<(), Problem> {
+    let is_elsewhere = turn.from.is_some_and(|ip| !ip.is_loopback());
+    if is_elsewhere { Err(this_machine_only()) } else { Ok(()) }
+}
+
 /// Answers with an error after which the connection closes.
 fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
     turn.problem(&Manner { keep_alive: false, ..*manner }, problem);
     Next::Close(Why::Refused(problem.status))
-}
-
-/// Which mechanism the body asks for: `{"multiplexer":"poll"}`.
-fn wanted(body: &[u8]) -> Result<Box<str>, Problem> {
-    let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let name = body.as_ref().and_then(|body| body.get("multiplexer")?.as_str());
-    let detail = r#"Say which one in JSON: {"multiplexer":"epoll"}, "poll" or "select"."#;
-    name.map(Into::into).ok_or_else(|| Problem::bad(detail))
 }
 
 fn open(turn: &mut Turn<'_>, name: &ChannelName) -> Result<ChannelId, Problem> {

@@ -33,6 +33,7 @@ mod sse;
 mod stream;
 mod tally;
 mod websocket;
+mod wish;
 
 pub use conversation::{After, Conversation};
 pub use hub::{BrowserKey, Hub, Turn};

@@ -348,6 +348,7 @@ impl Server {
         match Source::of(token) {
             Source::Signals => Some("signal"),
             Source::Listener(_) => Some("listener"),
+            Source::Crowd => self.has_crowd().then_some("crowd"),
             Source::Connection(id) => self.table.get(id).map(|_| "connection"),
         }
     }

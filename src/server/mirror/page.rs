@@ -1,11 +1,13 @@
 //! What a look at the kernel has shown, as JSON.
 
+use super::super::crowd::CrowdLine;
 use super::super::ledger::Receipt;
 use super::super::narration::TurnLine;
-use super::super::report::Answer;
+use super::super::report::{Answer, json};
 use super::super::{Server, Source};
 use super::{Fact, Survey};
-use crate::http::router::{JSON, View};
+use crate::http::Status;
+use crate::http::router::View;
 use crate::multiplexer::Token;
 use crate::sys;
 use crate::technique::Name;
@@ -24,6 +26,8 @@ struct Page<'a> {
     fds: Vec<Line<'a>>,
     disagreements: usize,
     timing_wheel: TimingWheel,
+    crowd: Option<CrowdLine>,
+    crowd_room: usize,
     syscalls: BTreeMap<&'static str, u64>,
     r#loop: Loop,
     receipt: BTreeMap<&'static str, Receipt>,
@@ -78,12 +82,13 @@ impl Server {
     /// What is answered to somebody who wants to see so much.
     pub(super) fn page(&self, survey: &Survey, view: View, now: Now) -> Answer {
         let View { limit, turns, language } = view;
+        let fd_limit = sys::fd_limit();
         let page = Page {
             pid: sys::process_id(),
             multiplexer: self.multiplexer.mechanism().name(),
             epoll_fd: self.multiplexer.kernel_list().map(|list| list.number()),
             open_fds: survey.fds.len(),
-            fd_limit: sys::fd_limit(),
+            fd_limit,
             fds: survey.facts.iter().filter_map(|fact| self.line(fact, now)).take(limit).collect(),
             disagreements: survey.disagreements,
             timing_wheel: TimingWheel {
@@ -91,6 +96,8 @@ impl Server {
                 next_ms: self.wheel.next().map(|next| next.since(now.tick)),
                 now_ms: now.tick.0,
             },
+            crowd: self.crowd_line(),
+            crowd_room: self.crowd_room(fd_limit),
             syscalls: sys::counts().map(|(call, count)| (call.name(), count)).collect(),
             r#loop: Loop { wakeups: self.meters.wakeups, ready: self.meters.ready },
             receipt: Name::ALL
@@ -99,9 +106,7 @@ impl Server {
                 .collect(),
             turns: (turns > 0).then(|| self.last_turns(turns, language)),
         };
-        let mut text = serde_json::to_vec(&page).expect("OK because names and numbers are always JSON");
-        text.push(b'\n');
-        Ok((JSON, text))
+        json(Status::Ok, &page)
     }
 
     /// `None` if it belonged to a connection that has gone since it was compared.

@@ -11,7 +11,7 @@ mod turns;
 
 pub(super) use turns::TurnLine;
 
-use super::{DRAIN_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
+use super::{CROWD_TIMER, DRAIN_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of};
 use crate::connection::{Connection, Peer};
 use crate::http::{Path, Status};
 use crate::multiplexer::{Interest, Mechanism};
@@ -98,7 +98,12 @@ impl Server {
 
     /// What is due then, and whose it is.
     fn what_is_due(&self, at: Tick) -> (Line, i32) {
-        let own = [(REST_TIMER, Line::DueRest), (DRAIN_TIMER, Line::DueDrain), (MIRROR_TIMER, Line::DueLook)];
+        let own = [
+            (REST_TIMER, Line::DueRest),
+            (DRAIN_TIMER, Line::DueDrain),
+            (MIRROR_TIMER, Line::DueLook),
+            (CROWD_TIMER, Line::DueCrowd),
+        ];
         for (timer, line) in own {
             if self.wheel.deadline(timer) == Some(at) {
                 return (line, 0);
@@ -127,6 +132,7 @@ impl Server {
             [only] => match Source::of(only.token) {
                 Source::Signals => self.remark(Line::WokenBySignal, &[]),
                 Source::Listener(_) => self.remark(Line::WokenByTheDoor, &[]),
+                Source::Crowd => self.remark(Line::WokenByTheCrowd, &[]),
                 Source::Connection(id) if !only.readable => {
                     self.remark(Line::WokenByRoom, &[("fd", &fd_of(id))]);
                 }
@@ -275,6 +281,28 @@ impl Server {
                 language.say(Line::Closed, &[("why", &why)])
             });
             looked.into_iter().for_each(sys::disown);
+        }
+    }
+
+    /// A crowd has begun to come.
+    pub(super) fn tell_crowd(&self, pid: u32, clients: u32, fd: i32) {
+        if sys::is_narrating() {
+            self.remark(Line::CrowdBegun, &[("pid", &pid), ("clients", &clients), ("fd", &fd)]);
+        }
+    }
+
+    /// The crowd's process was asked to go.
+    pub(super) fn tell_crowd_asked(&self, pid: u32, parting: sys::Parting) {
+        if sys::is_narrating() {
+            let line = if parting == sys::Parting::Ask { Line::CrowdAsked } else { Line::CrowdKilled };
+            self.remark(line, &[("pid", &pid)]);
+        }
+    }
+
+    /// The crowd's process was waited for.
+    pub(super) fn tell_crowd_gone(&self, pid: u32) {
+        if sys::is_narrating() {
+            self.remark(Line::CrowdGone, &[("pid", &pid)]);
         }
     }
 

@@ -1,8 +1,7 @@
 //! A child process that ends with this one: clone(2), execve(2), and at last kill(2) and wait4(2).
 
 use super::file::read_file;
-use super::fork::die_with;
-use super::{Call, Fd, POLLIN, PollFd, poll, read, told};
+use super::{Call, Fd, POLLIN, PollFd, die_with, poll, read, told};
 use std::fs::File;
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd};

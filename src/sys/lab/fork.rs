@@ -1,6 +1,6 @@
 //! Child processes of this very program: fork(2), and what the kernel says of them in /proc (proc(5)).
 
-use super::{Call, poll, told};
+use super::{Call, die_with, poll, told};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,18 +37,6 @@ fn await_solitude() -> io::Result<()> {
         poll(&mut [], 2)?;
     }
     Err(io::Error::other("only a process with a single thread may fork, and this one has several"))
-}
-
-/// In the child: asks to be killed when the parent dies (PR_SET_PDEATHSIG), and sees whether it has died already.
-pub(super) fn die_with(parent: u32) -> io::Result<()> {
-    // SAFETY: no pointers are involved.
-    let asked = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    if asked == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: no pointers are involved, and it cannot fail.
-    let living = unsafe { libc::getppid() };
-    if living as u32 == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
 }
 
 impl Forked {

@@ -37,6 +37,7 @@ pub use standard::{PIPE_BUF, stderr_text, stderr_width, stdin_fd, stdout_fd};
 pub use wide_select::{WideSet, pselect6};
 
 // What the files beside this one stand on.
+use super::companion::die_with;
 use super::process::{own_cpu_seconds, page_size, read_whole, ticks_per_second};
 use super::{Call, Fd, POLLIN, PollFd, poll, read, write};
 use std::io;
