@@ -21,6 +21,7 @@
 #     stop PID                      ends a server or whatever else `start` started, and waits until it is gone
 #     crowd TECHNIQUE N [FLAG…]     starts a crowd of N clients (`doorbell swarm`) and waits until the server has
 #                                   them all; sets $swarm (its pid)
+#     front 'LINES'                 starts an nginx whose locations are these lines; sets $nginx, its Unix socket
 #     run 'COMMAND'                 shows a command, runs it, shows the first lines of what it says; sets $output
 #                                   and $status. A command that fails does not end the lab
 #     quietly 'COMMAND'             the same, but shows nothing of what it says
@@ -45,6 +46,7 @@
 source "$labs/lib/words.bash"
 source "$labs/lib/needs.bash"
 source "$labs/lib/processes.bash"
+source "$labs/lib/front.bash"
 source "$labs/lib/verdict.bash"
 
 wrong_usage() {
