@@ -12,7 +12,7 @@ use support::eventually;
 
 const TECHNIQUES: [&str; 5] = ["short_poll", "long_poll", "stream", "sse", "websocket"];
 const MECHANISMS: [&str; 3] = ["select", "poll", "epoll"];
-const FAULTS: [&str; 12] = [
+const FAULTS: [&str; 13] = [
     "none",
     "client_reset",
     "client_left",
@@ -23,6 +23,7 @@ const FAULTS: [&str; 12] = [
     "silent_client",
     "draining",
     "hold_over",
+    "replaced",
     "bad_frame",
     "no_pong",
 ];
@@ -30,7 +31,7 @@ const FAULTS: [&str; 12] = [
 /// Whether this can go wrong with that technique.
 fn possible(technique: &str, fault: &str) -> bool {
     match fault {
-        "hold_over" => technique == "long_poll",
+        "hold_over" | "replaced" => technique == "long_poll",
         "bad_frame" | "no_pong" => technique == "websocket",
         _ => true,
     }
@@ -147,8 +148,21 @@ fn fault(lines: &[Line]) -> &'static str {
     if found.is_empty() {
         found.extend(expired(lines));
     }
+    if found.is_empty() && answers_somebody_else(lines) {
+        found.push("replaced");
+    }
     assert!(found.len() <= 1, "one thing at a time: {found:?}");
     found.first().unwrap_or(&"none")
+}
+
+/// Whether one who asks is left waiting, and another is answered for it, though nobody has published.
+fn answers_somebody_else(lines: &[Line]) -> bool {
+    lines.split(Line::is_wait).any(|turn| {
+        let asking: Vec<&str> =
+            turn.iter().filter(|line| line.reads("\"GET ")).map(|line| line.fd()).collect();
+        let answered = |line: &Line| line.writes("HTTP/1.1 2xx") && !asking.contains(&line.fd());
+        !asking.is_empty() && !turn.iter().any(|line| line.reads("\"POST ")) && turn.iter().any(answered)
+    })
 }
 
 /// What a wait that ran out was the end of.
@@ -221,7 +235,7 @@ const TELLTALES: [&str; 20] = [
 #[test]
 fn every_riddle_can_be_solved_from_its_lines_alone() {
     let riddles = every_riddle();
-    assert_eq!(riddles.len(), 144);
+    assert_eq!(riddles.len(), 147);
     let (queue, wrong) = (Mutex::new(riddles), Mutex::new(Vec::new()));
     let next = || queue.lock().unwrap().pop();
     std::thread::scope(|scope| {

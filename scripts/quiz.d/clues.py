@@ -171,6 +171,25 @@ def draining(lines):
     return found(lines, r'^read\(\d+, "\\17…", 128\) = 128$', r"^close\(")
 
 
+def turns(lines):
+    """What was done after each wait and before the next."""
+    starts = [at for at, line in enumerate(lines) if is_wait(line)]
+    return [lines[start + 1:end] for start, end in zip(starts, [*starts[1:], len(lines)])]
+
+
+def replaced(lines):
+    for turn in turns(lines):
+        questions = [line for line in turn if GET.match(line.text)]
+        published = first(turn, r'^read\(\d+, "POST ')
+        if len(questions) != 1 or published:
+            continue
+        asked = GET.match(questions[0].text)[1]
+        answer = first(turn, rf'^write\((?!{asked},)\d+, "HTTP/1\.1 2xx')
+        if answer:
+            return [questions[0], answer]
+    return None
+
+
 def bad_frame(lines):
     for line in lines:
         frame = re.match(r'^read\((\d+), "\\201(\\[0-7]+|[ -~])', line.text)
@@ -197,6 +216,6 @@ MECHANISMS = {"select": select, "poll": poll, "epoll": epoll}
 FAULTS = {
     "none": none, "client_reset": client_reset, "client_left": client_left, "slow_reader": slow_reader,
     "no_fd_left": no_fd_left, "hold_over": hold_over, "interrupted": interrupted, "slow_head": slow_head,
-    "silent_client": silent_client, "draining": draining, "bad_frame": bad_frame, "no_pong": no_pong,
+    "silent_client": silent_client, "draining": draining, "replaced": replaced, "bad_frame": bad_frame, "no_pong": no_pong,
 }
 PARTS = {"technique": TECHNIQUES, "mechanism": MECHANISMS, "fault": FAULTS}

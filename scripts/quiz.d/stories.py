@@ -14,9 +14,9 @@ from stage import Stage
 TECHNIQUES = ("short_poll", "long_poll", "stream", "sse", "websocket")
 MECHANISMS = ("select", "poll", "epoll")
 FAULTS = ("none", "client_reset", "client_left", "slow_reader", "no_fd_left", "hold_over", "interrupted",
-          "slow_head", "silent_client", "draining", "bad_frame", "no_pong")
+          "slow_head", "silent_client", "draining", "replaced", "bad_frame", "no_pong")
 # Faults that only one technique has.
-ONLY = {"hold_over": "long_poll", "bad_frame": "websocket", "no_pong": "websocket"}
+ONLY = {"hold_over": "long_poll", "replaced": "long_poll", "bad_frame": "websocket", "no_pong": "websocket"}
 FLAGS = {"slow_head": ("--head-timeout", "1s"), "silent_client": ("--head-timeout", "1s"),
          "no_pong": ("--ping-interval", "1s")}
 BIG = 400_000
@@ -146,6 +146,14 @@ def no_fd_left(stage, client, technique, cursor):
 def hold_over(stage, client, technique, cursor):
     # Another client, whose hold is shorter than that of those who are parked already.
     since = ask_and_park(stage, stage.connect(), f"/poll?since={cursor}&timeout=0.6")
+    stage.until_asleep(stage.until(r'write\(\d+, "HTTP', since))
+
+
+def replaced(stage, client, technique, cursor):
+    # Two tabs of one browser, which goes by this name.
+    path = f"/poll?since={cursor}&client=0123456789abcdef"
+    since = ask_and_park(stage, stage.connect(), path)
+    stage.connect().ask(path)
     stage.until_asleep(stage.until(r'write\(\d+, "HTTP', since))
 
 

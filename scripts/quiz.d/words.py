@@ -129,6 +129,14 @@ ANSWERS = {
                "128바이트를 읽는다. struct signalfd_siginfo이며 시그널 번호로 시작한다. \\17은 8진수로 15, 곧 SIGTERM이다. "
                "리스너를 닫고, 이어서 모두에게 작별을 알린다."),
     },
+    "replaced": {
+        "en": ("a second long poll of the same browser took the place of the first",
+               "A question is read from one fd, and the answer goes to another, from which nothing was read in this turn; and "
+               "nobody has published. Who asked is parked now, in the place of the one who was answered (RFC 6202 §5.1)."),
+        "ko": ("같은 브라우저의 두 번째 롱 폴링이 첫 번째의 자리를 차지했다",
+               "한 fd에서 질문을 읽었는데 응답은 이번 바퀴에 아무것도 읽지 않은 다른 fd로 나간다. 발행한 사람도 없다. 방금 물은 "
+               "쪽이 응답받은 쪽을 대신해 대기한다(RFC 6202 §5.1)."),
+    },
     "bad_frame": {
         "en": ("a client broke the WebSocket protocol (1002)",
                "What is read is a text frame whose second byte lacks the bit 0x80: a client must mask (RFC 6455 §5.1). The "
