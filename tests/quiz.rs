@@ -407,11 +407,17 @@ fn it_asks_on_a_terminal_until_it_understands() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"gopher\nsse\nepoll\n").unwrap();
+    child.stdin.take().unwrap().write_all(b"gopher\n?\nsse\nepoll\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for words in ["gopher is none of them", "sse: right", "epoll: no, it was poll", "1 of 2 right"] {
+    for words in [
+        "gopher is none of them",
+        "asks again and again",
+        "sse: right",
+        "epoll: no, it was poll",
+        "1 of 2 right",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
 }

@@ -89,7 +89,7 @@ ANSWERS = {
                "accept4(2) fails with EMFILE: a client waits in the backlog and there is no number to give it. The fd that was "
                "held back is given up for a moment so that the client can be told, and the listener rests."),
         "ko": ("프로세스가 fd를 더 열 수 없다(EMFILE)",
-               "accept4(2)가 EMFILE로 실패한다. 백로그에 클라이언트가 있는데 줄 번호가 없다. 아껴 둔 fd를 잠깐 내주어 그 사실을 "
+               "accept4(2)가 EMFILE로 실패한다. 백로그에 클라이언트가 있는데 내줄 fd 번호가 없다. 아껴 둔 fd를 잠깐 내주어 그 사실을 "
                "알리고, 리스너는 잠시 쉰다."),
     },
     "hold_over": {
@@ -163,12 +163,13 @@ SAY = {
         "ask_technique": "By which technique do the clients hear of news?",
         "ask_mechanism": "By which mechanism does the server wait?",
         "ask_fault": "What went wrong, if anything?",
+        "help": " (? explains them)",
         "again": "{word} is none of them",
         "right": "right", "wrong": "no, it was {truth}",
         "lines": "lines {numbers}", "line": "line {numbers}",
         "score": "{right} of {all} right",
         "how": "Answer with: scripts/quiz{options} --answer '{example}'",
-        "list": "possible answers", "only": "only with {technique}",
+        "only": "only with {technique}",
         "end": "no answer was given; {how}",
     },
     "ko": {
@@ -179,12 +180,13 @@ SAY = {
         "ask_technique": "클라이언트는 어떤 기법으로 소식을 듣는가?",
         "ask_mechanism": "서버는 어떤 메커니즘으로 기다리는가?",
         "ask_fault": "무슨 일이 잘못되었는가? 아무 일도 없었을 수 있다.",
+        "help": " (?를 입력하면 설명한다)",
         "again": "{word}: 보기에 없는 답이다",
         "right": "맞다", "wrong": "아니다. 답은 {truth}",
         "lines": "{numbers}번 줄", "line": "{numbers}번 줄",
         "score": "{all}개 중 {right}개 정답",
         "how": "답하려면: scripts/quiz{options} --answer '{example}'",
-        "list": "가능한 답", "only": "{technique}에서만",
+        "only": "{technique}에서만",
         "end": "답이 없다. {how}",
     },
 }
