@@ -358,6 +358,10 @@ fn who_asks_and_hangs_up_leaves_nothing() {
                 SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
             }
         }
+        // As few fds are open before they are let in as after they have gone.
+        eventually("everybody to be let in", || {
+            asker.get("/metrics").body.contains("doorbell_accepted_total 201\n").then_some(())
+        });
         server.wait_for_fds(before["open_fds"].as_u64().unwrap() as usize);
         let after = look(&mut asker);
         assert_eq!(fds(&after), fds(&before), "{mechanism}");

@@ -70,6 +70,35 @@ impl Cost {
 }
 
 #[test]
+fn a_poll_that_is_answered_at_once_is_charged_like_one_that_waited() {
+    for_each_mechanism(|mechanism| {
+        let server = Server::start_over(mechanism, &["--max-channels", "1"]);
+        let mut asker = server.connect();
+        asker.publish("lobby", "before");
+        let before = Figures::of(&mut asker);
+        // A connection of its own for each: something is there, nothing is and nothing is waited for, and there is
+        // no room for another channel.
+        let (mut asked, mut said, mut told) = (0, 0, 0);
+        let mut clients = Vec::new();
+        for target in ["/poll?since=start", "/poll?timeout=0", "/poll?channel=another"] {
+            let ask = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut client = server.connect_and_send(&ask);
+            let answer = client.answer();
+            clients.push(client);
+            asked += ask.len() as u64;
+            said += (answer.head.len() + answer.body.len()) as u64;
+            told += answer.body.len() as u64;
+        }
+        let after = Figures::of(&mut asker);
+        let cost = Cost::between(&before, &after, "long_poll");
+        assert_eq!((cost.requests, cost.bytes, cost.payload), (3, [asked, said], [0, told]), "{mechanism}");
+        assert_eq!((cost.reads, cost.writes), (3, 3), "{mechanism}: {cost:?}");
+        let http = Cost::between(&before, &after, "http");
+        assert_eq!(http.requests, 1, "who asks for the figures: {http:?}");
+    });
+}
+
+#[test]
 fn a_delivered_event_costs_what_the_technique_says() {
     for_each_mechanism(|mechanism| {
         let server = Server::start_over(mechanism, &["--ping-interval", "10m"]);

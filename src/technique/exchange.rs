@@ -155,8 +155,10 @@ impl Exchange {
         body: Vec<u8>,
     ) -> Next {
         let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
-        (self.stage, self.since, self.spoke, self.looks) = (Stage::Idle, turn.now.tick, Name::Http, false);
-        turn.hub.tally.ask(route.as_ref().map_or(Name::Http, technique_of), body.len());
+        // The answer is charged to whom the request is counted for.
+        let name = route.as_ref().map_or(Name::Http, technique_of);
+        (self.stage, self.since, self.spoke, self.looks) = (Stage::Idle, turn.now.tick, name, false);
+        turn.hub.tally.ask(name, body.len());
         match route.and_then(|route| self.take(turn, manner, route, body)) {
             Ok(Next::Wait) => self.answered(manner.keep_alive),
             Ok(next) => next,
@@ -181,7 +183,6 @@ impl Exchange {
         Ok(match route {
             Route::ShortPoll(ask) => {
                 let channel = open(turn, &ask.channel)?;
-                self.spoke = Name::ShortPoll;
                 short_poll::answer(turn, &manner, channel, ask.since);
                 Next::Wait
             }
