@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::named;
 use support::pages::{Fence, Page, files_below, without_code};
 use support::quotes::Source;
 use support::tour;
@@ -154,44 +155,27 @@ fn what_is_not_run_says_so_and_exists_all_the_same() {
         }
         for fence in page.consoles() {
             for command in fence.commands() {
-                exists(&format!("{}:{}", page.name(), fence.line + 1), &command.words);
+                if let Err(why) = named::runs(&command.words) {
+                    panic!("{}:{}: {why}", page.name(), fence.line + 1);
+                }
             }
         }
     }
 }
 
-/// A doorbell has these flags; a script is there; a lab too.
-fn exists(place: &str, command: &str) {
-    let command = command.replace("cargo run --release --", "doorbell").replace("\\\n", " ");
-    for part in command.split(['|', ';', '&', '(', ')']) {
-        let words: Vec<&str> = part.split_whitespace().collect();
-        match words.as_slice() {
-            ["doorbell", rest @ ..] => has_flags(place, rest),
-            ["./scripts/lab", ..] => {}
-            [script, ..] if script.starts_with("./scripts/") => {
-                assert!(Path::new(script).exists(), "{place}: there is no {script}");
+#[test]
+fn every_command_and_file_that_is_named_is_there() {
+    for page in everything().iter().filter(|page| !page.path.ends_with("CHANGELOG.md")) {
+        for (line, words) in named::spans(page) {
+            if let Err(why) = named::exists(&words) {
+                panic!("{}:{}: `{words}`: {why}", page.name(), line + 1);
             }
-            _ => {}
         }
     }
-}
-
-fn has_flags(place: &str, words: &[&str]) {
-    let commands = words.iter().take_while(|word| word.bytes().all(|c| c.is_ascii_lowercase()));
-    let commands: Vec<&str> = commands.take(2).copied().collect();
-    let commands = if matches!(commands.first(), Some(&"bench")) {
-        &commands[..]
-    } else {
-        &commands[..commands.len().min(1)]
-    };
-    let help = Command::new(env!("CARGO_BIN_EXE_doorbell")).args(commands).arg("--help").output().unwrap();
-    assert!(help.status.success(), "{place}: there is no doorbell {commands:?}");
-    let help = String::from_utf8(help.stdout).unwrap();
-    for flag in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
-        let flag = flag.split('=').next().unwrap();
-        let known = help.split(|c: char| !c.is_ascii_lowercase() && c != '-').any(|word| word == flag);
-        assert!(known, "{place}: doorbell {commands:?} has no {flag}");
-    }
+    assert!(named::exists("src/server/nowhere.rs").is_err());
+    assert!(named::exists("doorbell exhibit nothing").is_err());
+    assert!(named::exists("doorbell bench nothing").is_err());
+    assert!(named::exists("doorbell serve --nothing").is_err());
 }
 
 #[test]

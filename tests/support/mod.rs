@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod crowd;
+pub mod named;
 pub mod pages;
 pub mod quotes;
 pub mod tool;
