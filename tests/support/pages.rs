@@ -138,14 +138,29 @@ impl Page {
     /// Where its links and pictures lead, each with the number of its line.
     pub fn links(&self) -> Vec<(usize, String)> {
         let mut links = Vec::new();
-        for (number, line) in &self.prose {
-            let line = without_code(line);
+        for (number, line) in self.plain() {
             for rest in line.split("](").skip(1) {
                 let target = rest.split(')').next().unwrap();
-                links.push((*number, target.split(' ').next().unwrap().to_owned()));
+                links.push((number, target.split(' ').next().unwrap().to_owned()));
             }
         }
         links
+    }
+
+    /// The prose without what stands between backticks, which may go on in the next line of a paragraph.
+    fn plain(&self) -> Vec<(usize, String)> {
+        let (mut plain, mut in_code, mut before) = (Vec::new(), false, 0);
+        for (number, line) in &self.prose {
+            if line.trim().is_empty() || *number != before + 1 {
+                in_code = false;
+            }
+            let pieces = line.split('`');
+            let outside = pieces.clone().skip(usize::from(in_code)).step_by(2).collect();
+            in_code ^= pieces.count() % 2 == 0;
+            plain.push((*number, outside));
+            before = *number;
+        }
+        plain
     }
 
     /// The pictures among them.
