@@ -3,12 +3,13 @@
 mod support;
 
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use support::eventually;
+use support::pages::{Page, files_below};
 
 const TECHNIQUES: [&str; 5] = ["short_poll", "long_poll", "stream", "sse", "websocket"];
 const MECHANISMS: [&str; 3] = ["select", "poll", "epoll"];
@@ -446,5 +447,44 @@ fn interrupted_it_leaves_nothing_behind() {
         assert!(!Path::new(&format!("/proc/{server}")).exists(), "the server is gone");
         assert_eq!(std::fs::read_dir(&place).unwrap().count(), 0, "the record is gone");
         std::fs::remove_dir_all(&place).unwrap();
+    }
+}
+
+/// The pages that speak of it: the book's and both READMEs.
+fn pages() -> Vec<Page> {
+    let mut paths = files_below("docs/book", ".md");
+    paths.extend(["README.md", "README.ko.md"].map(PathBuf::from));
+    paths.iter().map(Page::read).collect()
+}
+
+#[test]
+fn every_quiz_that_a_page_shows_can_be_asked() {
+    let mut shown = BTreeSet::new();
+    for page in pages() {
+        for rest in page.text.split("./scripts/quiz").skip(1) {
+            let words = rest.split(['`', '\n', '#']).next().unwrap().trim();
+            shown.insert(words.to_owned());
+        }
+    }
+    assert!(shown.len() >= 5, "{shown:?}");
+    for words in shown {
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &format!("scripts/quiz {words}")]).stdin(Stdio::null());
+        let output = bash.env("DOORBELL", env!("CARGO_BIN_EXE_doorbell")).output().unwrap();
+        let graded = matches!(output.status.code(), Some(0 | 1));
+        assert!(graded && output.stderr.is_empty(), "{words}: {output:?}");
+    }
+}
+
+#[test]
+fn the_trace_among_the_exercises_can_be_solved_too() {
+    for language in ["en", "ko"] {
+        let page = Page::read(format!("docs/book/{language}/exercises.md"));
+        let fence = page.fences.iter().find(|fence| fence.kind() == "text").expect("a trace");
+        let lines: Vec<Line> = fence.body.iter().map(|line| Line::parse(line)).collect();
+        assert_eq!(
+            [technique(&lines), mechanism(&lines), fault(&lines)],
+            ["long_poll", "select", "client_reset"]
+        );
     }
 }
