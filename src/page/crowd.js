@@ -60,27 +60,35 @@ export class Crowd {
     for (const option of find('by').options) {
       write(option, say(option.value));
     }
-    const { crowd, crowd_room: room, pid } = this.#kernel.latest ?? {};
+    const { crowd, crowd_room: room, pid, timing_wheel: wheel } = this.#kernel.latest ?? {};
     const isAbsent = this.#isAbsent || (pid !== undefined && room === undefined);
     find('crowd').querySelector('button').disabled = this.#isAsking || Boolean(crowd) || isAbsent;
-    find('let-go').disabled = this.#isAsking || !crowd;
-    find('clients').max = room || 20_000;
+    find('let-go').disabled = this.#isAsking || !crowd || crowd.leaving;
     find('crowd-hand').hidden = !isAbsent;
     write(find('crowd-hand').firstElementChild, this.#byHand());
-    write(find('crowd-says'), isAbsent ? say('crowdAbsent') : this.#words(crowd, room));
+    write(find('crowd-says'), isAbsent ? say('crowdAbsent') : this.#words(crowd, room, wheel));
   }
 
-  #words(crowd, room) {
-    const here = crowd && say('crowdHere', {
-      n: count(crowd.clients), technique: say(crowd.technique), pid: crowd.pid, s: duration(crowd.since_ms),
+  #words(crowd, room, wheel) {
+    this.#notice(crowd);
+    const here = crowd && say(crowd.leaving ? 'crowdLeaving' : 'crowdHere', {
+      n: count(crowd.clients), technique: say(crowd.technique), pid: crowd.pid, s: duration(wheel.now_ms - crowd.since_ms),
     });
     const fits = room === undefined || crowd ? '' : room ? say('crowdRoom', { n: count(room) }) : say('crowdNone');
     return [here ?? this.#says(), fits].filter(Boolean).join(' ');
   }
 
+  // It may go by itself, too.
+  #had = false;
+  #notice(crowd) {
+    if (this.#had && crowd === null) {
+      this.#says = () => say('crowdGone');
+    }
+    this.#had = Boolean(crowd);
+  }
+
   #byHand() {
     const clients = Number(find('clients').value) || 1_000;
-    const via = find('by').value.replace('_', '-');
-    return `doorbell swarm ${location.origin} --via ${via} --clients ${clients}`;
+    return `doorbell swarm ${location.origin} --via ${find('by').value} --clients ${clients} --for 5m`;
   }
 }

@@ -1,7 +1,7 @@
 // The fds of the server's process as a grid: one cell for each open fd, in the order of their numbers.
 
 import { find, shape, write } from './dom.js';
-import { colours, fit, paths, SHAPES } from './timeline.js';
+import { colours, fit, paths, SHAPES, sizeOf } from './timeline.js';
 import { duration, say } from './words.js';
 
 /** What an fd can be, in the order of the legend. */
@@ -46,6 +46,9 @@ export function fdWords({ fd, kind, technique, onlooker, peer, channel, target, 
   return parts.filter(Boolean).join(' · ');
 }
 
+/** Up to how many fds a cell is how large, in px. */
+const SIZES = [[30, 38], [60, 30], [150, 22], [400, 16], [1_200, 12], [Infinity, 8]];
+
 let shown = []; // the fds of the grid
 let columns = 1;
 let size = 18;
@@ -55,11 +58,11 @@ let pointed = -1;
 export function drawGrid(fds = shown) {
   shown = fds;
   const grid = find('grid');
-  const width = grid.clientWidth;
+  const { width } = sizeOf(grid);
   if (!width) {
     return;
   }
-  size = fds.length > 1_200 ? 8 : fds.length > 400 ? 11 : fds.length > 120 ? 15 : 22;
+  size = SIZES.find(([most]) => fds.length <= most)[1];
   columns = Math.max(1, Math.floor(width / size));
   grid.style.blockSize = `${Math.max(1, Math.ceil(fds.length / columns)) * size}px`;
   const { pen } = fit(grid.firstElementChild);

@@ -10,7 +10,8 @@ const EVERY = 1_000; // ms between an answer and the next question: the server l
 const WITHIN = 10_000;
 const FDS = 2_500; // listed at most
 const TURNS = 64; // asked for; the server keeps no more
-const SHOWN_TURNS = 40;
+const SHOWN_TURNS = 16;
+const SHOWN_LINES = 10; // of each
 const KEPT = 5_000; // turns and samples on the time axis
 /** By what each mechanism waits, as strace calls it. */
 export const WAITS = { select: 'pselect6', poll: 'poll', epoll: 'epoll_wait' };
@@ -297,17 +298,24 @@ function drawCalls({ byCall }, wait, per) {
 
 // ---- The turns --------------------------------------------------------------------------------------
 
-function turnItem({ turn, slept_ms: slept, sleep, lines, more }) {
+function turnItem(turn) {
   const item = make('li');
-  item.append(make('b', '', say('turn', { n: count(turn) })), ` ${say('slept', { s: duration(slept) })} · ${sleep}`);
-  for (const { call, why = '' } of lines) {
+  item.append(make('p', 'rule', turnWords(turn)));
+  for (const { call, why = '' } of turn.lines.slice(0, SHOWN_LINES)) {
     const line = make('div', 'call');
-    line.append(make('code', '', call), make('span', 'why', why));
+    const code = make('code', '', call);
+    code.title = call;
+    line.append(code, make('span', 'why', why));
     item.append(line);
   }
+  const more = turn.more + Math.max(0, turn.lines.length - SHOWN_LINES);
   if (more) {
     item.append(make('div', 'why', say('more', { n: count(more) })));
   }
   return item;
 }
 
+/** A turn in words: for how long it slept, and how long it might have. */
+export function turnWords({ sleep, slept_ms: slept }) {
+  return `${sleep} · ${say('slept', { s: duration(slept) })}`;
+}

@@ -6,7 +6,7 @@
 import { Crowd } from './crowd.js';
 import { find, redraw, write } from './dom.js';
 import { drawGrid, startGrid } from './grid.js';
-import { Kernel } from './kernel.js';
+import { Kernel, turnWords } from './kernel.js';
 import { arrival, Lanes } from './lanes.js';
 import { ring, startPublishing, turnPrice } from './publish.js';
 import { takeSeat } from './seat.js';
@@ -103,6 +103,13 @@ function tell({ bar, mark }, lane) {
   return `${head.textContent}. ${body.textContent}. ${code.textContent}`;
 }
 
+function tellTurn(turn) {
+  const [head, code] = ['b', 'code'].map((name) => document.createElement(name));
+  head.textContent = turnWords(turn);
+  code.textContent = turn.lines.slice(0, 6).map(({ call, why }) => (why ? `${call}\n    ${why}` : call)).join('\n');
+  find('tip').replaceChildren(head, code);
+}
+
 function placeTip(x, y) {
   const tip = find('tip');
   tip.hidden = false;
@@ -112,14 +119,11 @@ function placeTip(x, y) {
 }
 
 function startHovering(timeline, lanes) {
-  for (const lane of lanes.all) {
-    const strip = lane.part('.strip');
+  const hover = (strip, look) => {
     strip.addEventListener('pointermove', ({ offsetX, clientX, clientY }) => {
-      const found = timeline.near(lane.record, offsetX, strip.clientWidth);
-      timeline.point(found?.mark ?? found?.bar ?? null);
+      const found = look(offsetX, strip.clientWidth);
       find('tip').hidden = !found;
       if (found) {
-        tell(found, lane);
         placeTip(clientX, clientY);
       }
     });
@@ -127,7 +131,21 @@ function startHovering(timeline, lanes) {
       timeline.point(null);
       find('tip').hidden = true;
     });
+  };
+  for (const lane of lanes.all) {
+    hover(lane.part('.strip'), (x, width) => {
+      const found = timeline.near(lane.record, x, width);
+      timeline.point(found?.mark ?? found?.bar ?? null);
+      return found && tell(found, lane);
+    });
   }
+  hover(find('loop').querySelector('.strip'), (x, width) => {
+    const turn = timeline.nearTurn(x, width);
+    if (turn) {
+      tellTurn(turn);
+    }
+    return turn;
+  });
 }
 
 // By key: left and right go from event to event of a lane, up and down from lane to lane.

@@ -1,7 +1,8 @@
 // The time axis: requests as bars, open while they wait; events as marks; turns of the loop as ticks. Each line
 // of the page has a strip of canvas, and all strips show the same stretch of time.
 
-import { journal, isKept, took } from './record.js';
+import { journal, isKept } from './record.js';
+import { say } from './words.js';
 
 const SPANS = [2, 5, 10, 20, 30, 60, 120, 300].map((seconds) => seconds * 1_000);
 const STILL = matchMedia('(prefers-reduced-motion: reduce)');
@@ -33,9 +34,24 @@ export const colours = {
   },
 };
 
+// How large elements are. To ask them would have the browser lay the page out in the midst of a frame.
+const sizes = new WeakMap();
+const resizes = new ResizeObserver((entries) => {
+  entries.forEach(({ target, contentRect: { width, height } }) => sizes.set(target, { width, height }));
+});
+
+/** How large an element was when the page was last laid out. */
+export function sizeOf(element) {
+  if (!sizes.has(element)) {
+    sizes.set(element, { width: element.clientWidth, height: element.clientHeight });
+    resizes.observe(element);
+  }
+  return sizes.get(element);
+}
+
 /** Fits a canvas to the room it has, and returns its pen, in CSS pixels. */
 export function fit(canvas) {
-  const { clientWidth: width, clientHeight: height } = canvas;
+  const { width, height } = sizeOf(canvas);
   const scale = devicePixelRatio;
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
     canvas.width = Math.round(width * scale);
@@ -139,6 +155,16 @@ export class Timeline {
     const covers = (bar) => bar.at - reach <= time && (bar.until ?? now) + reach >= time;
     const bar = record.bars.findLast(covers);
     return bar ? { bar } : null;
+  }
+
+  /** The turn of the loop that is near a place on its strip. */
+  nearTurn(x, width) {
+    const { now, from } = this.view ?? { now: 0, from: 0 };
+    const time = from + (x / width) * (now - from);
+    const reach = (NEAR / width) * (now - from);
+    const close = ({ at }) => Math.abs(at - time);
+    const turns = stretch(this.#loop.loop.turns, time - reach, time + reach);
+    return turns.length ? turns.reduce((best, turn) => (close(turn) < close(best) ? turn : best)) : null;
   }
 
   /** The next of a lane's events in time, forward or back, and moves the view to where it is seen. */
@@ -245,12 +271,25 @@ function drawLane({ canvas, technique, record }, view, loop) {
   const x = scale(view, width);
   const colour = colours[technique];
   drawSwitches(pen, view, x, height, loop, false);
+  drawSaying(pen, record, x, height, technique);
   for (const bar of record.bars) {
     if ((bar.until ?? view.now) >= view.from && bar.at <= view.now) {
       drawBar(pen, bar, view, x, height, colour);
     }
   }
   drawMarks(pen, stretch(record.marks, view.from, view.now), view, x, height, technique);
+}
+
+// What the technique does, where nothing else is to be seen yet.
+function drawSaying(pen, { bars }, x, height, technique) {
+  const words = say(`${technique}Says`);
+  pen.font = `14px ${colours.sans}`;
+  pen.textAlign = 'left';
+  pen.textBaseline = 'middle';
+  if (!bars.length || x(bars[0].at) > pen.measureText(words).width + 28) {
+    pen.fillStyle = colours.soft;
+    pen.fillText(words, 14, height * HEAD);
+  }
 }
 
 function drawBar(pen, bar, view, x, height, colour) {
@@ -285,6 +324,8 @@ function drawCross(pen, x, y) {
 function drawMarks(pen, marks, view, x, height, technique) {
   const y = height * HEAD;
   const foot = height - 11;
+  // Many in little room are drawn smaller, so that each can be told from the next.
+  const size = Math.max(0.6, Math.min(1, (x(view.now) - x(marks[0]?.at ?? 0)) / marks.length / 14));
   let last = -Infinity;
   pen.lineWidth = 1.5;
   for (const mark of marks) {
@@ -302,8 +343,9 @@ function drawMarks(pen, marks, view, x, height, technique) {
     pen.fillStyle = isKept(mark) ? colours.card : colours[technique];
     pen.strokeStyle = isPointed ? colours.ink : isKept(mark) ? colours[technique] : colours.card;
     pen.save();
-    pen.translate(at - (isPointed ? 10 : 8), y - (isPointed ? 10 : 8));
-    pen.scale(isPointed ? 1.25 : 1, isPointed ? 1.25 : 1);
+    const large = isPointed ? 1.25 : size;
+    pen.translate(at - 8 * large, y - 8 * large);
+    pen.scale(large, large);
     pen.fill(paths[technique]);
     pen.stroke(paths[technique]);
     pen.restore();
@@ -389,6 +431,3 @@ function drawStretches(pen, loop, view, x, width) {
     }
   });
 }
-
-/** How long a mark took, for whoever tells it in words. */
-export { took, isKept };
