@@ -11,7 +11,11 @@ use support::{Server, eventually};
 const SCRIPT: &str = "<script>window.rung = 1</script><img src=x onerror='window.rung = 1'>";
 
 fn visit(scenario: &str, server: &Server) -> Browser {
-    Browser::start("page.mjs", &[scenario, &server.url("/"), pictures().to_str().unwrap()])
+    visit_with("chromium", scenario, server)
+}
+
+fn visit_with(browser: &str, scenario: &str, server: &Server) -> Browser {
+    Browser::start("page.mjs", &[scenario, &server.url("/"), pictures().to_str().unwrap(), browser])
 }
 
 /// Where pictures are left for a person to look at.
@@ -23,8 +27,17 @@ fn pictures() -> PathBuf {
 
 #[test]
 fn each_lane_hears_as_text_and_the_page_counts_what_the_server_counts() {
+    each_lane_hears("chromium");
+}
+
+#[test]
+fn each_lane_hears_in_firefox_too() {
+    each_lane_hears("firefox");
+}
+
+fn each_lane_hears(browser: &str) {
     let server = Server::start(&[]);
-    let browser = visit("lanes", &server);
+    let browser = visit_with(browser, "lanes", &server);
     let english = ["Short polling", "Long polling", "HTTP streaming", "Server-Sent Events", "WebSocket"];
     let korean = ["쇼트 폴링", "롱 폴링", "HTTP 스트리밍", "Server-Sent Events", "웹소켓"];
     for (language, names) in [("en", english), ("ko", korean)] {
@@ -156,4 +169,17 @@ fn a_burst_does_not_stop_it_and_hours_do_not_fill_it() {
         let (first, last) = (measure(1, what), measure(3, what));
         assert!(last <= first + room, "{what} grew from {first} to {last}");
     }
+}
+
+#[test]
+fn a_crowd_is_brought_in_and_let_go_and_refused_past_what_is_possible() {
+    let server = Server::start(&[]);
+    let before = server.fds();
+    let seen = visit("crowd", &server).hear();
+    let said = seen["said"].as_str().unwrap();
+    assert!(said.starts_with("500 × Long polling"), "{said}");
+    let refused = seen["refused"].as_str().unwrap();
+    assert!(refused.contains("507") && refused.contains("There is room for"), "{refused}");
+    assert_eq!(seen["bugs"], "");
+    eventually("all fds to be free again", || (server.fds() == before).then_some(()));
 }

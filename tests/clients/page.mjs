@@ -1,4 +1,4 @@
-// The page in a real browser: node page.mjs SCENARIO URL [FOLDER]
+// The page in a real browser: node page.mjs SCENARIO URL [FOLDER [firefox]]
 //
 // Prints one JSON object a line for what is to be compared, and waits on standard input where the test has
 // something to do to the server.
@@ -9,8 +9,8 @@ import net from "node:net";
 import path from "node:path";
 
 const load = createRequire(process.env.DOORBELL_NODE_PATH + "/");
-const { chromium } = load("playwright-core");
-const [scenario, url, folder] = process.argv.slice(2);
+const { chromium, _bidiFirefox: firefox } = load("playwright-core");
+const [scenario, url, folder, which = "chromium"] = process.argv.slice(2);
 const PATIENCE = 30_000;
 const TECHNIQUES = ["short_poll", "long_poll", "stream", "sse", "websocket"];
 const SCRIPT = "<script>window.rung = 1</script><img src=x onerror='window.rung = 1'>";
@@ -98,14 +98,16 @@ const parked = async () => (await kernel()).fds.filter((fd) => fd.technique === 
 /** Each lane hears one event, as text, and counts what the server counts. */
 async function lanes(browser) {
   for (const language of ["en", "ko"]) {
-    const context = await browser.newContext({ locale: language === "ko" ? "ko-KR" : "en-US" });
+    const locale = language === "ko" ? "ko-KR" : "en-US";
+    const context = await browser.newContext(which === "firefox" ? {} : { locale });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     const complaints = complaintsOf(page);
     const requests = [];
     page.on("request", (request) => requests.push(new URL(request.url()).host));
     const before = (await kernel()).receipt;
-    await page.goto(url);
+    // Firefox is not told of a locale this way.
+    await page.goto(which === "firefox" ? `${url}?lang=${language}` : url);
     await listening(page);
     await page.fill("#text", SCRIPT);
     await page.click("#publish button");
@@ -483,16 +485,20 @@ async function crowd(browser) {
 
 // ---- The browser ------------------------------------------------------------------------------------
 
-const browser = await chromium.launch({
-  executablePath: process.env.DOORBELL_CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
-  args: [
-    // It may be root who runs it, and it visits nobody but us.
-    "--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--host-resolver-rules=MAP lab.test 127.0.0.1",
-  ],
-});
+const launch = {
+  chromium: () => chromium.launch({
+    executablePath: process.env.DOORBELL_CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: [
+      // It may be root who runs it, and it visits nobody but us.
+      "--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--host-resolver-rules=MAP lab.test 127.0.0.1",
+    ],
+  }),
+  firefox: () => firefox.launch({ executablePath: process.env.DOORBELL_FIREFOX ?? "/usr/bin/firefox-esr", headless: true }),
+};
+const browser = await launch[which]();
 try {
   process.stdin.resume();
   await { lanes, swap, restart, unread, tabs, unlocked, proxied, people, endurance, crowd }[scenario](browser);
