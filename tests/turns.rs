@@ -335,6 +335,23 @@ fn nothing_is_kept_when_nobody_has_asked_for_five_seconds() {
 }
 
 #[test]
+fn who_waits_long_for_a_look_sees_what_came_meanwhile() {
+    // The kernel seems to take 40 ms for its account, so that it is asked again only 200 times as long after.
+    let slow = ["-ttt", "-e", "inject=openat:delay_exit=40000"];
+    let traced = Traced::start_with(&slow, &[]);
+    let (mut client, mut onlooker) = (traced.server.connect(), traced.server.connect());
+    assert_eq!(client.get("/healthz").status, 200);
+    let asked = number(&look(&mut onlooker, "turns=64")["timing_wheel"]["now_ms"]);
+    onlooker.ask("/kernel?limit=1&turns=64");
+    assert_eq!(client.get("/news").status, 200);
+    let page: Value = serde_json::from_str(&onlooker.answer().body).unwrap();
+    let waited = number(&page["timing_wheel"]["now_ms"]) - asked;
+    assert!(waited > 6000, "{waited} ms are more than the patience with those who ask no more");
+    let told = page["turns"].as_array().unwrap();
+    assert!(told.iter().any(|turn| turn.to_string().contains("GET /news")), "{page}");
+}
+
+#[test]
 fn what_is_not_understood_is_refused() {
     let server = Server::start(&[]);
     let mut client = server.connect();

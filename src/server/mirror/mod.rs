@@ -139,6 +139,12 @@ impl Mirror {
         self.askers.push(Asker { id, manner, view });
     }
 
+    /// Whether somebody waits to see turns of the loop.
+    pub(super) fn is_to_show_turns(&self) -> bool {
+        let under_way = self.survey.iter().flat_map(|survey| &survey.askers);
+        self.askers.iter().chain(under_way).any(|asker| asker.view.turns > 0)
+    }
+
     /// This fd is watched from now on, or no more, or for something else.
     #[inline]
     pub(super) fn changed(&mut self, fd: i32) {
@@ -266,6 +272,10 @@ impl Server {
         let Some(asker) = survey.askers.pop() else { return Stage::Done };
         let made = survey.page.take().filter(|(view, _)| *view == asker.view);
         let (view, page) = made.unwrap_or_else(|| (asker.view, self.page(survey, asker.view, now)));
+        if view.turns > 0 {
+            // From now on it may ask again.
+            self.show_turns(now);
+        }
         self.answer_all(vec![asker], &page, now);
         survey.page = Some((view, page));
         Stage::Answering

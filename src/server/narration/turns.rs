@@ -2,7 +2,8 @@
 //!
 //! The rules:
 //!
-//! - Turns are kept only while somebody has asked for them a short time ago; else nothing is told and nothing held.
+//! - Turns are kept only while somebody waits for them or was given some a short time ago; else nothing is told and
+//!   nothing held.
 //! - Whoever asks is an *onlooker* from its first `GET /kernel` on, until it asks for something else. What the loop
 //!   does for onlookers alone is left out, or they would see little else.
 //! - Sentences are kept in every language: two who look at the same time may not read the same.
@@ -122,7 +123,7 @@ impl Server {
         let Some(show) = &mut self.story.turns.show else { return };
         show.at_hand.woke_at = now.tick;
         show.at_hand.woke_by_time = nobody_is_ready && !show.at_hand.for_onlookers;
-        if now.tick >= show.until {
+        if now.tick >= show.until && !self.mirror.is_to_show_turns() {
             self.story.turns.show = None;
             sys::stop_recording();
             self.hub.tally.keep_journal(self.log == Log::Requests || sys::is_narrating());
