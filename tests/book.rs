@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::alike::says;
 use support::named;
 use support::pages::{Fence, Page, files_below, without_code};
 use support::quotes::Source;
@@ -133,12 +134,12 @@ fn next(pages: &std::sync::Mutex<impl Iterator<Item = Page>>) -> Option<Page> {
 
 #[test]
 fn what_a_command_prints_is_compared() {
-    assert!(tour::says("a … c\n…\nz", "a b c\n1\n2\nz"));
-    assert!(tour::says(r#"{"cursor":"5dz6w3-1","pid":12}"#, r#"{"cursor":"zzzzz1-1","pid":7}"#));
-    assert!(!tour::says(r#"{"cursor":"5dz6w3-1"}"#, r#"{"cursor":"zzzzz1-2"}"#));
-    assert!(!tour::says("a … c", "a b d"));
-    assert!(!tour::says("a\n…\nz", "a\n1"));
-    assert!(!tour::says("a", "a\nb"));
+    assert!(says("a … c\n…\nz", "a b c\n1\n2\nz"));
+    assert!(says(r#"{"cursor":"5dz6w3-1","pid":12}"#, r#"{"cursor":"zzzzz1-1","pid":7}"#));
+    assert!(!says(r#"{"cursor":"5dz6w3-1"}"#, r#"{"cursor":"zzzzz1-2"}"#));
+    assert!(!says("a … c", "a b d"));
+    assert!(!says("a\n…\nz", "a\n1"));
+    assert!(!says("a", "a\nb"));
 }
 
 /// The words above a console that is not run.
@@ -166,7 +167,7 @@ fn what_is_not_run_says_so_and_exists_all_the_same() {
 #[test]
 fn every_command_and_file_that_is_named_is_there() {
     for page in everything().iter().filter(|page| !page.path.ends_with("CHANGELOG.md")) {
-        for (line, words) in named::spans(page) {
+        for (line, words) in page.code() {
             if let Err(why) = named::exists(&words) {
                 panic!("{}:{}: `{words}`: {why}", page.name(), line + 1);
             }

@@ -4,6 +4,7 @@
 //! happen at all, not when the machine is slow.
 #![allow(dead_code)]
 
+pub mod alike;
 pub mod browser;
 pub mod crowd;
 pub mod named;

@@ -1,6 +1,5 @@
 //! What a page names is there: commands with their flags, benches, exhibits, scripts, files.
 
-use super::pages::Page;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -67,18 +66,4 @@ pub fn exists(words: &str) -> Result<(), String> {
         return Err(format!("there is no {words}"));
     }
     if words.starts_with("doorbell ") || words.starts_with("./scripts/") { runs(words) } else { Ok(()) }
-}
-
-/// What stands between backticks or is indented, each with the number of its line.
-pub fn spans(page: &Page) -> Vec<(usize, String)> {
-    let mut spans = Vec::new();
-    for (number, line) in &page.prose {
-        if let Some(code) = line.strip_prefix("    ") {
-            spans.push((*number, code.trim().to_owned()));
-        } else {
-            let inside = line.split('`').skip(1).step_by(2);
-            spans.extend(inside.map(|code| (*number, code.to_owned())));
-        }
-    }
-    spans
 }

@@ -138,8 +138,8 @@ impl Page {
     /// Where its links and pictures lead, each with the number of its line.
     pub fn links(&self) -> Vec<(usize, String)> {
         let mut links = Vec::new();
-        for (number, line) in self.plain() {
-            for rest in line.split("](").skip(1) {
+        for (number, outside, _) in self.by_code() {
+            for rest in outside.split("](").skip(1) {
                 let target = rest.split(')').next().unwrap();
                 links.push((number, target.split(' ').next().unwrap().to_owned()));
             }
@@ -147,20 +147,33 @@ impl Page {
         links
     }
 
-    /// The prose without what stands between backticks, which may go on in the next line of a paragraph.
-    fn plain(&self) -> Vec<(usize, String)> {
-        let (mut plain, mut in_code, mut before) = (Vec::new(), false, 0);
+    /// What stands between backticks or is indented, each with the number of its line.
+    pub fn code(&self) -> Vec<(usize, String)> {
+        let mut code = Vec::new();
+        for ((number, line), (_, _, inside)) in self.prose.iter().zip(self.by_code()) {
+            let indented = line.strip_prefix("    ").map(|line| line.trim().to_owned());
+            code.extend(indented.map_or(inside, |line| vec![line]).into_iter().map(|words| (*number, words)));
+        }
+        code
+    }
+
+    /// Each line of prose: what stands outside of backticks, and what between them, which may go on in the next line
+    /// of a paragraph.
+    fn by_code(&self) -> Vec<(usize, String, Vec<String>)> {
+        let (mut lines, mut in_code, mut before) = (Vec::new(), false, 0);
         for (number, line) in &self.prose {
             if line.trim().is_empty() || *number != before + 1 {
                 in_code = false;
             }
-            let pieces = line.split('`');
-            let outside = pieces.clone().skip(usize::from(in_code)).step_by(2).collect();
-            in_code ^= pieces.count() % 2 == 0;
-            plain.push((*number, outside));
+            let pieces: Vec<&str> = line.split('`').collect();
+            let first = usize::from(in_code);
+            let outside = pieces.iter().skip(first).step_by(2).copied().collect();
+            let inside = pieces.iter().skip(1 - first).step_by(2).map(|&code| code.to_owned()).collect();
+            lines.push((*number, outside, inside));
+            in_code ^= pieces.len().is_multiple_of(2);
             before = *number;
         }
-        plain
+        lines
     }
 
     /// The pictures among them.
