@@ -158,6 +158,23 @@ fn a_lab_that_lacks_a_language_says_so_and_does_not_run() {
 }
 
 #[test]
+fn a_lab_that_bash_gives_up_on_fails_and_leaves_nothing_behind() {
+    let folder = Folder::new("unset");
+    let temporary = Folder::new("unset-tmp");
+    assert!(Command::new("cp").args(["-r", "scripts"]).arg(&folder.0).status().unwrap().success());
+    let file = folder.0.join("scripts/labs/one-client-one-fd");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("    let_them_come\n", "    echo $no_such_variable\n")).unwrap();
+    let mut command = lab_below(&folder.0, &["one-client-one-fd", "--json"]);
+    let output = command.env("TMPDIR", &temporary.0).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+    let leader = output.id();
+    let output = output.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(objects(&output)[0]["verdict"], "FAIL");
+    assert!(group(leader).is_empty() && temporary.is_empty());
+}
+
+#[test]
 fn a_word_that_is_not_understood_is_a_usage_error_that_says_what_to_do() {
     for (words, line) in [
         (

@@ -29,6 +29,10 @@
 #                                   Standard output and error go to $folder/NAME.out and $folder/NAME.err
 #     wait_until SECONDS COMMAND…   tries a command (a function, say) again and again until it succeeds. When the
 #                                   time is over, the lab says that it waited in vain, and fails
+#     wait_at_most SECONDS COMMAND… the same, but when the time is over it goes on
+#     trace PID [FLAG…]             attaches strace to a process, in the background; the trace is $folder/trace
+#     untrace                       detaches it
+#     traced_calls PATTERN          prints how many lines of the trace match an extended regular expression
 #     note ENGLISH KOREAN           a remark between two commands
 #     fds_of PID                    prints how many open fds a process has
 #     metric NAME                   prints one figure of the server's /metrics
@@ -47,6 +51,7 @@ source "$labs/lib/words.bash"
 source "$labs/lib/needs.bash"
 source "$labs/lib/processes.bash"
 source "$labs/lib/front.bash"
+source "$labs/lib/tracing.bash"
 source "$labs/lib/verdict.bash"
 
 wrong_usage() {
@@ -97,7 +102,7 @@ lacks() {
 chapter_file() {
     local file
     for file in docs/book/"$language"/"$1"-*.md; do
-        [ -f "$file" ] && echo "$file" && return
+        [ -f "$file" ] && echo "$file" && return 0
     done
     return 0
 }
@@ -163,15 +168,26 @@ no_such_lab() {
 # Where a person reads: standard output, or, where that is for JSON, nowhere unless somebody is to predict.
 open_stage() {
     begun=$(now)
+    close_inherited
     exec 4>&1
     if [ -z "$json" ]; then exec 3>&1; elif asked; then exec 3>&2; else exec 3>/dev/null; fi
     folder=$(mktemp -d "${TMPDIR:-/tmp}/doorbell-lab.XXXXXX")
     trap 'interrupted INT' INT
     trap 'interrupted TERM' TERM
     trap 'interrupted HUP' HUP
-    trap clean_up EXIT
+    verdict=''
+    trap at_exit EXIT
     set -E
     trap 'broken "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND"' ERR
+}
+
+# What whoever started the lab has left open would be inherited by the server, and be counted. 255 is bash's own.
+close_inherited() {
+    local fd
+    for fd in /proc/$$/fd/*; do
+        fd=${fd##*/}
+        [ "$fd" -le 2 ] || [ "$fd" = 255 ] || eval "exec $fd>&-"
+    done
 }
 
 introduce() {

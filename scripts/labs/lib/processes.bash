@@ -19,10 +19,13 @@ quietly() {
 
 # The first lines of what the last command said.
 show_output() {
-    local most=8 lines line
+    local most=16 lines line
     [ -n "$output" ] || return 0
     lines=$(wc -l <<<"$output")
-    head -n "$most" <<<"$output" | while IFS= read -r line; do printf '  %s\n' "${line:0:150}"; done >&3
+    head -n "$most" <<<"$output" | while IFS= read -r line; do
+        [ ${#line} -le 150 ] || line=${line:0:149}…
+        printf '  %s\n' "$line"
+    done >&3
     [ "$lines" -le "$most" ] || printf '  %s\n' "$(word more_lines $((lines - most)))" >&3
 }
 
@@ -49,11 +52,13 @@ serve() {
 listens_or_ended() { [ -s "$folder/$1.out" ] || ! is_alive "$server"; }
 
 crowd() {
-    local technique=$1 count=$2 before
-    before=$(fds_of "$server")
-    start "crowd" "$doorbell swarm $url --via $technique --clients $count --ramp 4000/s --for 10m${3:+ ${*:3}}"
+    local technique=$1 count=$2 fds subscribers
+    fds=$(fds_of "$server")
+    subscribers=$(metric doorbell_subscribers)
+    case " $*" in *' --ramp '*) ;; *) set -- "$@" --ramp 4000/s ;; esac
+    start "crowd" "$doorbell swarm $url --via $technique --clients $count ${*:3} --for 10m"
     swarm=$started
-    wait_until 60 crowd_is_there "$technique" $((before + count)) "$count"
+    wait_until 60 crowd_is_there "$technique" $((fds + count)) $((subscribers + count))
 }
 
 # What only asks now and then subscribes to nothing: its connections must do.
@@ -69,12 +74,15 @@ stop() {
     wait "$1" || :
 }
 
-wait_until() {
-    local seconds=$1 deadline
-    shift
-    deadline=$(($(now) + seconds * 1000))
-    until "$@"; do
-        [ "$(now)" -lt "$deadline" ] || in_vain "$seconds" "$*"
+wait_until() { comes_true "$@" || in_vain "$1" "${*:2}"; }
+wait_at_most() { comes_true "$@" || :; }
+
+comes_true() {
+    local deadline
+    type -t "$2" >/dev/null || cannot "there is no command or function '$2' to wait for" "기다릴 명령이나 함수 '$2' 이 없다"
+    deadline=$(($(now) + $1 * 1000))
+    until "${@:2}"; do
+        [ "$(now)" -lt "$deadline" ] || return 1
         sleep 0.05
     done
 }

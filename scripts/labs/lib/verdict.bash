@@ -21,7 +21,7 @@ observe() { add_row "$1" "$2" '' && row_met[$1]=unjudged; }
 add_row() {
     [ -n "${figure_en[$1]:-}" ] || lacks "figure_en[$1]"
     row_keys+=("$1")
-    row_measured[$1]=$2
+    row_measured[$1]=${2//$'\n'/ }
     row_expected[$1]=$3
 }
 
@@ -113,12 +113,33 @@ broken() {
     end_with FAIL "$(<"$folder/reason")"
 }
 
+# The end of the lab, however it comes about. Where there is no verdict yet, bash itself gave up (on a variable that is
+# not set, for one), and has said why.
+at_exit() {
+    local status=$?
+    trap - ERR
+    # Nothing that fails from here on may keep the rest from being cleaned up.
+    set +e
+    if [ -z "$verdict" ] && [ "$BASHPID" = $$ ]; then
+        status=1
+        tell FAIL "$(word gave_up "$labs/$lab")"
+    fi
+    clean_up
+    exit "$status"
+}
+
 # end_with VERDICT REASON: says it, and ends.
 end_with() {
-    local file
     trap - ERR
     # A subshell cannot end the lab; it fails, and whoever waits for it finds the reason.
     [ "$BASHPID" = $$ ] || { printf '%s' "$2" >"$folder/reason" && exit 1; }
+    verdict=$1
+    tell "$1" "$2"
+    case $1 in PASS) exit 0 ;; SKIP) exit 3 ;; *) exit 1 ;; esac
+}
+
+tell() {
+    local file
     file=$(chapter_file "$chapter")
     {
         [ ${#row_keys[@]} = 0 ] || { echo && print_table && echo; }
@@ -127,7 +148,6 @@ end_with() {
             "$([ -n "$file" ] && word book "$file" || word chapter "$chapter")"
     } >&3
     [ -z "$json" ] || print_json "$1" "$2" >&4
-    case $1 in PASS) exit 0 ;; SKIP) exit 3 ;; *) exit 1 ;; esac
 }
 
 # JSON, for a teacher's script.
