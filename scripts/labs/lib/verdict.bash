@@ -122,7 +122,7 @@ at_exit() {
     set +e
     if [ -z "$verdict" ] && [ "$BASHPID" = $$ ]; then
         status=1
-        tell FAIL "$(word gave_up "$labs/$lab")"
+        announce FAIL "$(word gave_up "$labs/$lab")"
     fi
     clean_up
     exit "$status"
@@ -134,11 +134,11 @@ end_with() {
     # A subshell cannot end the lab; it fails, and whoever waits for it finds the reason.
     [ "$BASHPID" = $$ ] || { printf '%s' "$2" >"$folder/reason" && exit 1; }
     verdict=$1
-    tell "$1" "$2"
+    announce "$1" "$2"
     case $1 in PASS) exit 0 ;; SKIP) exit 3 ;; *) exit 1 ;; esac
 }
 
-tell() {
+announce() {
     local file
     file=$(chapter_file "$chapter")
     {
