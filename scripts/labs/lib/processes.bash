@@ -51,6 +51,9 @@ serve() {
 
 listens_or_ended() { [ -s "$folder/$1.out" ] || ! is_alive "$server"; }
 
+# How many fds the server had before each crowd.
+declare -A fds_before=()
+
 crowd() {
     local technique=$1 count=$2 fds subscribers
     fds=$(fds_of "$server")
@@ -58,6 +61,7 @@ crowd() {
     case " $*" in *' --ramp '*) ;; *) set -- "$@" --ramp 4000/s ;; esac
     start "crowd" "$doorbell swarm $url --via $technique --clients $count ${*:3} --for 10m"
     swarm=$started
+    fds_before[$swarm]=$fds
     wait_until 60 crowd_is_there "$technique" $((fds + count)) $((subscribers + count))
 }
 
@@ -72,7 +76,11 @@ stop() {
     kill -TERM "$1" 2>/dev/null || :
     kill -CONT "$1" 2>/dev/null || :
     wait "$1" || :
+    # A crowd is gone when the server, too, has closed: else the next one would be counted together with it.
+    [ -z "${fds_before[$1]:-}" ] || wait_at_most 3 has_no_more_than "${fds_before[$1]}"
 }
+
+has_no_more_than() { ! is_alive "$server" || [ "$(fds_of "$server")" -le "$1" ]; }
 
 wait_until() { comes_true "$@" || in_vain "$1" "${*:2}"; }
 wait_at_most() { comes_true "$@" || :; }
