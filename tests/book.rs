@@ -65,6 +65,21 @@ fn every_quotation_is_what_the_source_says() {
     }
 }
 
+#[test]
+fn every_quotation_shows_its_reader_where_it_is_from() {
+    for page in book() {
+        for fence in quotations(&page) {
+            let file = fence.info.split(' ').nth(1).unwrap();
+            let end = fence.line + fence.body.len() + 1;
+            let near =
+                |line: usize| (fence.line.saturating_sub(6)..fence.line).contains(&line) || line == end + 2;
+            let leads_there = |target: &str| target.strip_prefix("../../../") == Some(file);
+            let shown = page.links().iter().any(|(line, target)| near(*line) && leads_there(target));
+            assert!(shown, "{}:{}: no link to {file} above or below", page.name(), fence.line + 1);
+        }
+    }
+}
+
 /// What is in Rust is quoted from the source; so is what is in bash.
 fn quotations(page: &Page) -> impl Iterator<Item = &Fence> {
     page.fences.iter().filter(|fence| matches!(fence.kind(), "rust" | "bash"))
