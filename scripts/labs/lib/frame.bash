@@ -35,6 +35,7 @@
 #     traced_calls PATTERN          prints how many lines of the trace match an extended regular expression
 #     note ENGLISH KOREAN           a remark between two commands
 #     fds_of PID                    prints how many open fds a process has
+#     cpu_of PID                    prints how much CPU time a process has had, in milliseconds
 #     metric NAME                   prints one figure of the server's /metrics
 #     now                           prints the time in milliseconds since the machine was started
 #     calculate 'EXPRESSION'        prints a calculation with fractions, by awk

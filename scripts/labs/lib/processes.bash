@@ -101,6 +101,9 @@ fds_of() {
     echo "${#found[@]}"
 }
 
+# utime and stime of proc_pid_stat(5).
+cpu_of() { sed 's/.*) //' "/proc/$1/stat" | awk -v hz="$(getconf CLK_TCK)" '{ print ($12 + $13) * 1000 / hz }'; }
+
 metric() { curl -s "$url/metrics" | awk -v name="$1" '$1 == name { print $2 }'; }
 
 now() {
