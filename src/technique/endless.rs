@@ -31,12 +31,12 @@ impl Endless {
     pub(super) fn begin(
         turn: &mut Turn<'_>,
         manner: &Manner,
-        media_type: &str,
+        (media_type, cache): (&str, &str),
         preface: &[u8],
         notation: &'static Notation,
         (channel, since): (ChannelId, Option<Since>),
     ) -> Endless {
-        let fields = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")];
+        let fields = [("Cache-Control", cache), ("X-Accel-Buffering", "no")];
         let framing = if manner.is_1_1 { Framing::Chunk } else { Framing::Plain };
         let manner = Manner { keep_alive: false, ..*manner };
         turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));

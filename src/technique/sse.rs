@@ -23,7 +23,8 @@ pub(super) fn begin(
     padding: usize,
 ) -> Next {
     let preface = comment_of(padding);
-    Next::Become(Technique::Sse(Endless::begin(turn, manner, EVENT_STREAM, &preface, &FIELDS, place)))
+    let head = (EVENT_STREAM, "no-cache");
+    Next::Become(Technique::Sse(Endless::begin(turn, manner, head, &preface, &FIELDS, place)))
 }
 
 /// A comment of so many bytes, its newline included.

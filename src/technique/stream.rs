@@ -23,7 +23,11 @@ static LINES: Notation = Notation {
     heartbeat: b"\n",
 };
 
+/// There is nothing to keep of an answer without end. A browser that may keep it does so: Chromium reads on as fast as
+/// the server writes, whether its page reads or not, and so a slow page would never be seen as one.
+const CACHE: &str = "no-cache, no-store";
+
 /// Answers `GET /stream`.
 pub(super) fn begin(turn: &mut Turn<'_>, manner: &Manner, place: (ChannelId, Option<Since>)) -> Next {
-    Next::Become(Technique::Stream(Endless::begin(turn, manner, NDJSON, b"", &LINES, place)))
+    Next::Become(Technique::Stream(Endless::begin(turn, manner, (NDJSON, CACHE), b"", &LINES, place)))
 }
