@@ -120,7 +120,8 @@ async function stream(follower, attempt) {
 
 // Cuts a body into lines. A piece of the body may end anywhere, even in the middle of a character.
 async function* lines(body, follower) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let rest = '';
   try {
     for (;;) {
@@ -129,7 +130,7 @@ async function* lines(body, follower) {
       if (done) {
         return;
       }
-      const pieces = (rest + value).split('\n');
+      const pieces = (rest + decoder.decode(value, { stream: true })).split('\n');
       rest = pieces.pop();
       yield* pieces;
     }

@@ -21,6 +21,7 @@ const OTHERS = {
   spare: 'M2 2h12v12h-12zM3.5 3.5v9h9v-9z',
   crowd: 'M2 14v-5h3v5zM6.5 14v-11h3v11zM11 14v-7h3v7z',
   other: 'M6 6h4v4h-4z',
+  full: 'M1 1h14v14h-14zM3 3v10h10v-10z',
 };
 const others = Object.fromEntries(Object.entries(OTHERS).map(([name, path]) => [name, new Path2D(path)]));
 
@@ -31,6 +32,11 @@ export function kindOf({ kind, technique, onlooker }) {
   }
   const name = kind === 'connection' ? technique : kind;
   return KINDS.includes(name) ? name : 'other';
+}
+
+/** Whether the server waits until it may write: its outbox is not empty, and the kernel takes no more. */
+export function isFull({ interest = [] }) {
+  return interest.some((event) => event.endsWith('OUT') || event === 'writefds');
 }
 
 /** An fd in words. */
@@ -76,10 +82,10 @@ function drawCell(pen, fd, x, y, index) {
   pen.scale((size - 1) / 16, (size - 1) / 16);
   pen.fillStyle = colours[kind] ?? (kind === 'onlooker' ? colours.http : colours.ink);
   pen.fill(paths[kind] ?? others[kind] ?? others.other, 'evenodd');
-  if (fd.agree === false || index === pointed) {
+  if (fd.agree === false || index === pointed || isFull(fd)) {
     pen.strokeStyle = fd.agree === false ? colours.ill : colours.ink;
-    pen.lineWidth = 2.5;
-    pen.strokeRect(0, 0, 16, 16);
+    pen.lineWidth = 2;
+    pen.strokeRect(1, 1, 14, 14);
   }
   pen.restore();
 }

@@ -2,7 +2,7 @@
 
 import { reason, refusal } from './client.js';
 import { find, make, write } from './dom.js';
-import { drawGrid, fdWords, KINDS, kindOf } from './grid.js';
+import { drawGrid, fdWords, isFull, KINDS, kindOf } from './grid.js';
 import { drawWheel } from './wheel.js';
 import { count, duration, noteWords, onSpeak, say, spoken } from './words.js';
 
@@ -253,6 +253,7 @@ function drawFds(told) {
   drawGrid(fds);
   const numbers = new Map(KINDS.map((kind) => [kind, 0]));
   fds.forEach((fd) => numbers.set(kindOf(fd), numbers.get(kindOf(fd)) + 1));
+  numbers.set('full', fds.filter(isFull).length);
   const present = [...numbers].filter(([, number]) => number);
   const items = present.map(([kind, number]) => {
     const item = make('li');

@@ -110,7 +110,7 @@ const WORDS = {
   again: ['; again in {s}', ' · {s} 뒤 다시'],
   fellBack: ['{from} does not get through here: listening by {to}.', '{from} 연결이 통하지 않아 {to} 방식으로 듣습니다.'],
   caughtUp: ['back; {n} kept for it', '돌아옴 · 그동안 보관된 {n}개'],
-  notReadingSays: ['not read: TCP’s window closes, then the server’s outbox fills', '읽지 않음: TCP 윈도가 닫히고, 서버의 아웃박스가 찹니다'],
+  notReadingSays: ['TCP’s window closes, then the server’s outbox fills', 'TCP 윈도가 닫히고, 서버의 아웃박스가 찹니다'],
   startedAnew: ['missed: the server was started anew', '놓침: 서버가 새로 시작됐습니다'],
   keptNoLonger: ['missed: kept no longer', '놓침: 더는 보관되지 않습니다'],
   misses: ['missed something {n}×', '놓친 적 {n}회'],
@@ -137,6 +137,7 @@ const WORDS = {
   other: ['other', '기타'],
   crowdKind: ['crowd’s pidfd', '크라우드 pidfd'],
   onlooker: ['onlooker', '구경꾼'],
+  full: ['waits to write', '쓰기를 기다림'],
   agreeAll: ['{n} watched. What the kernel watches is what the server believes.', '감시 중 {n}개. 커널이 지켜보는 목록과 서버의 기억이 같습니다.'],
   disagree: ['{n} disagree: {list}', '{n}개가 다릅니다: {list}'],
   deadlineIn: ['deadline in {s}', '마감까지 {s}'],
@@ -184,7 +185,10 @@ const WORDS = {
   troubleCut: ['Cut a lane: it comes back after a pause at random, with its cursor, and hears what was kept for it.', '레인을 끊으면 무작위로 정한 시간만큼 쉬었다가, 커서를 들고 돌아와 보관된 것을 듣습니다.'],
   troubleRead: ['Stop reading: only HTTP streaming can. A page cannot slow an EventSource or a WebSocket: the browser reads them.', '읽기 멈춤은 HTTP 스트리밍만 됩니다. EventSource와 WebSocket은 브라우저가 읽으므로 페이지가 늦출 수 없습니다.'],
   troubleFill: ['Publish 48 × 64 KiB', '64KiB × 48건 발행'],
-  troubleFilled: ['Published {n} of {bytes} each. Who does not read is let go past the server’s --outbox-limit.', '{bytes}짜리 {n}건 발행. 읽지 않는 쪽은 서버의 --outbox-limit을 넘으면 내보내집니다.'],
+  troubleFilled: [
+    'Published {n} of {bytes} each. The buffers of browser and kernel fill first (megabytes: press again), then the server’s outbox; past --outbox-limit it lets the lane go.',
+    '{bytes}짜리 {n}건 발행. 브라우저와 커널 버퍼가 먼저 차고(수 MB이니 여러 번 누르세요), 그다음 서버의 아웃박스가 찹니다. --outbox-limit을 넘으면 서버가 레인을 내보냅니다.',
+  ],
   troubleKill: ['Kill the server and start it again:', '서버를 죽이고 다시 시작하기:'],
 };
 
@@ -252,8 +256,8 @@ export function duration(ms) {
 
 /** A number of bytes, in few characters. */
 export function bytes(number) {
-  const units = [['B', 1], ['kB', 1e3], ['MB', 1e6], ['GB', 1e9]];
-  const [unit, size] = units.findLast(([, size]) => number >= size * 10 || size === 1);
+  const units = [['B', 1, 0], ['kB', 1e3, 1e4], ['MB', 1e6, 1e6], ['GB', 1e9, 1e9]];
+  const [unit, size] = units.findLast(([, , from]) => number >= from);
   const shown = number / size;
   return `${size === 1 || shown >= 100 ? count(shown) : shown.toFixed(1)} ${unit}`;
 }
