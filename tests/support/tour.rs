@@ -132,7 +132,7 @@ fn run(command: &Command, served: &Served, pace: u32) -> Result<(), String> {
 /// The same command with its waits so many times as long.
 fn slowed(command: &str, pace: u32) -> String {
     let mut slowed = command.to_owned();
-    for word in ["sleep ", "--max-time ", "--for ", "timeout "] {
+    for word in ["sleep ", "--max-time ", "--for ", "timeout ", "timeout="] {
         let mut parts = slowed.split(word);
         let mut text = parts.next().unwrap().to_owned();
         for part in parts {
