@@ -218,6 +218,20 @@ async function unread(browser) {
   tell({ published, unheard, reconnects, bugs: await bugs(page), buttons: await page.$$eval(".read:not([hidden])", (all) => all.length) });
 }
 
+/** How many long polls were answered that another took their place. */
+function countReplaced(context) {
+  const types = [];
+  context.on("response", async (response) => {
+    if (new URL(response.url()).pathname === "/poll") {
+      types.push(await response.json().then(({ type }) => type, () => "cut"));
+    }
+  });
+  return () => {
+    if (!types.includes("event")) throw new Error(`no long poll was answered: ${types}`);
+    return types.filter((type) => type === "replaced").length;
+  };
+}
+
 /** Three tabs of one browser do not starve each other, and share one long poll; hidden ones rest. */
 async function tabs(browser) {
   const context = await browser.newContext();
