@@ -299,18 +299,18 @@ fn group(leader: u32) -> Vec<u32> {
     pids.filter(is_member).collect()
 }
 
-/// A lab that is in the middle of its measurement: its server runs, and its crowd too.
-fn in_the_middle(folder: &Folder) -> Child {
-    let mut command = lab(&["ten-thousand-sleepers", "--yes"]);
-    command.arg("--short").env("TMPDIR", &folder.0).process_group(0);
+/// Labs in the middle of a measurement: a server runs, and what measures it.
+fn in_the_middle(name: &str, folder: &Folder) -> Child {
+    let mut command = lab(&[name, "--yes", "--short"]);
+    command.env("TMPDIR", &folder.0).process_group(0);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("a server and a crowd", || (group(child.id()).len() >= 3).then_some(()));
+    eventually("a server and who asks it", || (group(child.id()).len() >= 4).then_some(()));
     child
 }
 
-fn ends_by(signal: &str, of_all: bool) {
-    let folder = Folder::new(&format!("{signal}-{of_all}"));
-    let mut child = in_the_middle(&folder);
+fn ends_by(signal: &str, name: &str, of_all: bool) {
+    let folder = Folder::new(&format!("{name}-{signal}-{of_all}"));
+    let mut child = in_the_middle(name, &folder);
     let pid = child.id();
     let target = if of_all { format!("-{pid}") } else { pid.to_string() };
     assert!(Command::new("kill").args(["-s", signal, "--", &target]).status().unwrap().success());
@@ -323,9 +323,11 @@ fn ends_by(signal: &str, of_all: bool) {
 #[test]
 fn ctrl_c_leaves_nothing_behind() {
     let _alone = ONE_AT_A_TIME.lock();
-    // A terminal sends it to the whole group.
-    ends_by("INT", true);
-    ends_by("INT", false);
-    ends_by("TERM", false);
-    ends_by("HUP", true);
+    for name in ["ten-thousand-sleepers", "all"] {
+        // A terminal sends it to the whole group.
+        ends_by("INT", name, true);
+        ends_by("TERM", name, false);
+    }
+    ends_by("INT", "ten-thousand-sleepers", false);
+    ends_by("HUP", "ten-thousand-sleepers", true);
 }

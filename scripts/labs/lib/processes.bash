@@ -125,6 +125,7 @@ is_alive() {
 descendants() {
     local list child children
     for list in /proc/"$1"/task/*/children; do
+        children=()
         { read -r -a children <"$list"; } 2>/dev/null || [ ${#children[@]} -gt 0 ] || continue
         for child in "${children[@]}"; do
             [ "$child" = "$BASHPID" ] || echo "$child"
@@ -136,6 +137,8 @@ descendants() {
 clean_up() {
     trap '' INT TERM HUP
     trap - ERR EXIT
+    # Nothing that fails from here on may keep the rest from being cleaned up.
+    set +e
     local pid pids tries
     mapfile -t pids < <(descendants $$)
     for pid in "${pids[@]}"; do kill -TERM "$pid" && kill -CONT "$pid"; done 2>/dev/null || :

@@ -118,7 +118,6 @@ broken() {
 at_exit() {
     local status=$?
     trap - ERR
-    # Nothing that fails from here on may keep the rest from being cleaned up.
     set +e
     if [ -z "$verdict" ] && [ "$BASHPID" = $$ ]; then
         status=1
