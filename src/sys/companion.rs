@@ -55,7 +55,7 @@ impl Companion {
         let parent = process_id();
         let mut pidfd: libc::c_int = -1;
         // The clone has memory of its own (no CLONE_VM), and we go on when it has become the program (CLONE_VFORK).
-        let flags = libc::CLONE_PIDFD | libc::CLONE_VFORK | libc::SIGCHLD;
+        let flags = libc::c_long::from(libc::CLONE_PIDFD | libc::CLONE_VFORK | libc::SIGCHLD);
         let none = ptr::null_mut::<libc::c_void>();
         // SAFETY: without CLONE_VM both go on with memory and a stack of their own; the kernel writes one int, which
         // is `pidfd`, and this is the only thread, so the child finds no lock taken.
@@ -86,10 +86,13 @@ impl Companion {
             Parting::Ask => (libc::SIGTERM, "SIGTERM"),
             Parting::Kill => (libc::SIGKILL, "SIGKILL"),
         };
+        const NO_FLAGS: libc::c_long = 0;
         let none = ptr::null::<libc::siginfo_t>();
         let number = self.pidfd.number();
+        // What goes through syscall(2) is handed over as longs.
+        let [pidfd, signal] = [number, signal].map(libc::c_long::from);
         // SAFETY: a null pointer asks for the siginfo that kill(2) would send.
-        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, number, signal, none, 0) };
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, none, NO_FLAGS) };
         told(Call::PidfdSendSignal, result as isize, |telling, _| {
             telling.on(number).with(name).with("NULL").with(0);
         })
