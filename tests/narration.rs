@@ -159,7 +159,7 @@ fn a_crowd_that_comes_and_goes_is_told_like_everything() {
         for sentence in [
             "brings 3 clients; its pidfd is fd ",
             "is asked to go, and its clients with it",
-            "the crowd's process has ended: its pidfd is readable",
+            "waitid(P_PIDFD, ",
             "was waited for: it leaves no zombie",
             "CLD_KILLED",
         ] {
