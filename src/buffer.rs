@@ -29,6 +29,14 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// How many of its bytes are payload.
+    #[inline]
+    pub fn payload(&self) -> usize {
+        self.0.payload
+    }
+}
+
 impl Deref for Shared {
     type Target = [u8];
 

@@ -5,11 +5,11 @@
 //! has come to an end it is *leaving*: what was said is still being sent, and then, if the peer may
 //! still be sending, our FIN goes out and its own is awaited.
 
-use crate::buffer::{Outbox, Outgoing};
+use crate::buffer::{Outbox, Outgoing, Shared};
 use crate::multiplexer::Interest;
 use crate::settings::Settings;
 use crate::sys::{self, Fd};
-use crate::technique::{Conversation, Deadline, Due, Hub, Name, Seat, Why};
+use crate::technique::{Conversation, Deadline, Due, Hub, Name, Round, Seat, Why};
 use crate::tick::Tick;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -202,6 +202,29 @@ impl Connection {
         self.outbox.keep(outgoing, taken, now);
         outgoing.clear();
         Ok(())
+    }
+
+    /// Writes what others are told too, if nothing waits before it, and says whether the kernel took all of it.
+    /// What it does not take is queued.
+    #[inline]
+    pub fn pass_on(&mut self, words: &Shared, now: Tick) -> io::Result<bool> {
+        let taken = unless_full(sys::write(&self.fd, words))?;
+        self.sent += taken as u64;
+        let is_all = taken == words.len();
+        if !is_all {
+            let mut rest = Outgoing { shared: Some(words.clone()), ..Outgoing::default() };
+            self.outbox.keep(&mut rest, taken, now);
+        }
+        Ok(is_all)
+    }
+
+    /// What it is to be told of this round, if that was told to others and nothing waits before it.
+    #[inline]
+    pub fn hear<'r>(&mut self, round: &'r Round, hub: &mut Hub, now: Tick) -> Option<&'r Shared> {
+        match &mut self.phase {
+            Phase::Talking(talk) if self.outbox.is_empty() => talk.hear(round, hub, now),
+            _ => None,
+        }
     }
 
     fn write_out(&self, outgoing: &Outgoing) -> io::Result<usize> {

@@ -88,6 +88,12 @@ impl<T> Table<T> {
         Some(self.slots.remove(id.slot as usize).value)
     }
 
+    /// Whatever is in this slot, if something is.
+    #[inline]
+    pub fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot as usize).map(|entry| &mut entry.value)
+    }
+
     /// The name of whatever is in this slot, if something is.
     pub fn id_at(&self, slot: u32) -> Option<Id> {
         let generation = self.slots.get(slot as usize)?.generation;

@@ -318,8 +318,13 @@ impl Channels {
         self.unheard_bytes
     }
 
-    /// Takes a channel off the list of those that ring, with the number before its first news.
+    /// Whether some channel rings.
     #[inline]
+    pub fn is_ringing(&self) -> bool {
+        !self.ringing.is_empty()
+    }
+
+    /// Takes a channel off the list of those that ring, with the number before its first news.
     pub fn next_ringing(&mut self) -> Option<(ChannelId, u64)> {
         let id = self.ringing.pop()?;
         let from = self.get_mut(id).unheard_from.take()?;

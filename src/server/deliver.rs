@@ -1,10 +1,14 @@
 //! Who waits for news is told, and who paused goes on.
 
 use super::Server;
+use super::ledger::account_of;
 use super::narration::Cause;
+use super::settle::failure;
 use crate::channel::ChannelId;
+use crate::sys;
 use crate::technique::{Conversation, News, Round};
 use crate::tick::Now;
+use std::io;
 
 /// How many bytes of news may pile up in one turn before they are delivered in the middle of it.
 const PILE: usize = 1024 * 1024;
@@ -14,6 +18,12 @@ impl Server {
     /// since the last time goes out together, encoded once for each form.
     #[inline]
     pub(super) fn deliver(&mut self, now: Now) {
+        if self.hub.channels.is_ringing() {
+            self.deliver_all(now);
+        }
+    }
+
+    fn deliver_all(&mut self, now: Now) {
         while let Some((channel, heard)) = self.hub.channels.next_ringing() {
             self.tell_subscribers(channel, heard, now);
         }
@@ -22,7 +32,12 @@ impl Server {
     fn tell_subscribers(&mut self, channel: ChannelId, heard: u64, now: Now) {
         let mut round = Round::new(channel, heard);
         let mut position = 0;
+        let is_told = sys::is_narrating();
         while let Some(&slot) = self.hub.channels.get(channel).subscribers().get(position) {
+            if !is_told && self.pass_on(slot, &round, now) {
+                position += 1;
+                continue;
+            }
             if let Some(id) = self.table.id_at(slot) {
                 self.converse(id, Cause::Events, now, |talk, turn| {
                     talk.on_news(News::Events(&mut round), turn)
@@ -35,6 +50,33 @@ impl Server {
             }
         }
         self.hub.channels.told(channel, &self.hub.settings);
+    }
+
+    /// What is the whole of it for nearly everybody in a crowd: who is up to date, and for whom nothing waits, is
+    /// sent what somebody else was sent before. One look at the table, one comparison of numbers, one write(2).
+    /// `false`: it is to react like anybody else.
+    #[inline]
+    fn pass_on(&mut self, slot: u32, round: &Round, now: Now) -> bool {
+        let Some(connection) = self.table.at_mut(slot) else { return false };
+        let Some(words) = connection.hear(round, &mut self.hub, now.tick) else { return false };
+        let name = connection.name();
+        sys::charge_to(account_of(name));
+        self.ledger.said(name, words.len(), words.payload());
+        let said = connection.pass_on(words, now.tick);
+        if !matches!(said, Ok(true)) {
+            self.see_to(slot, said.map(drop), now);
+        }
+        true
+    }
+
+    /// The kernel did not take all of it: that has consequences.
+    #[cold]
+    fn see_to(&mut self, slot: u32, said: io::Result<()>, now: Now) {
+        let Some(id) = self.table.id_at(slot) else { return };
+        match said {
+            Ok(()) => self.settle(id, now),
+            Err(error) => self.close(id, failure(&error), now),
+        }
     }
 
     /// Does not let a turn with many publishers pile up more than a bounded amount.

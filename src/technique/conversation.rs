@@ -2,8 +2,8 @@
 //! not deal with yet.
 
 use super::exchange::Exchange;
-use super::{Deadline, Hub, Name, News, Next, Question, Seat, Technique, Turn, Why};
-use crate::buffer::Inbox;
+use super::{Deadline, Hub, Name, News, Next, Question, Round, Seat, Technique, Turn, Why};
+use crate::buffer::{Inbox, Shared};
 use crate::http::response::Content;
 use crate::http::{Manner, Problem, Status};
 use crate::settings::Settings;
@@ -49,7 +49,9 @@ impl Conversation {
     pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
         if self.inbox.is_empty() {
             let (used, after) = self.read_on(bytes, turn);
-            self.inbox.keep(bytes[used..].to_vec());
+            if used < bytes.len() {
+                self.inbox.keep(bytes[used..].to_vec());
+            }
             return after;
         }
         self.resume_with(bytes, turn)
@@ -141,6 +143,17 @@ impl Conversation {
             Technique::Exchange(exchange) => exchange.on_eof(),
             _ => Why::ClientClosed,
         })
+    }
+
+    /// Something was published that somebody else was told already, in the same words: here they are, if that is
+    /// all that it is to hear, and they count as said. Otherwise [`Conversation::on_news`] is asked.
+    #[inline]
+    pub fn hear<'r>(&mut self, round: &'r Round, hub: &mut Hub, now: Tick) -> Option<&'r Shared> {
+        match &mut self.technique {
+            Technique::Stream(stream) | Technique::Sse(stream) => stream.hear(round, hub, now),
+            Technique::WebSocket(websocket) => websocket.hear(round, hub),
+            Technique::Exchange(_) | Technique::LongPoll(_) => None,
+        }
     }
 
     /// There is something to hear of.

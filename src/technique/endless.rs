@@ -2,7 +2,9 @@
 
 use super::feed::{Feed, Notation, TooSlow};
 use super::framing::Framing;
+use super::round::Round;
 use super::{Deadline, Due, Hub, News, Next, Seat, Turn, Why};
+use crate::buffer::Shared;
 use crate::channel::{ChannelId, Since};
 use crate::http::response::{Content, LAST_CHUNK};
 use crate::http::{Manner, Status};
@@ -45,6 +47,14 @@ impl Endless {
         let lease = turn.hub.settings.stream_lease;
         let ends = lease.map_or(NEVER, |lease| turn.now.tick + vary(lease, turn.hub.random.below(2001)));
         Endless { feed, notation, said: turn.now.tick, ends }
+    }
+
+    /// What is news to all who are up to date, if it was told before: see [`Feed::hear`].
+    #[inline]
+    pub(super) fn hear<'r>(&mut self, round: &'r Round, hub: &mut Hub, now: Tick) -> Option<&'r Shared> {
+        let words = self.feed.hear(round, hub, self.notation)?;
+        self.said = now;
+        Some(words)
     }
 
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {

@@ -7,7 +7,7 @@
 use super::framing::Framing;
 use super::round::{Form, Round};
 use super::{Hub, Name, Seat, Turn};
-use crate::buffer::Encoded;
+use crate::buffer::{Encoded, Shared};
 use crate::channel::{Audience, ChannelId, Cursor, Event, Place, Since};
 use crate::websocket::frame::Opcode;
 
@@ -100,6 +100,29 @@ impl Feed {
         }
     }
 
+    /// What was published, if it is up to date and somebody was told the same before: from here on it counts as
+    /// said. This is how all but the first of a crowd hear of something.
+    #[inline]
+    pub(super) fn hear<'r>(
+        &mut self,
+        round: &'r Round,
+        hub: &mut Hub,
+        notation: &Notation,
+    ) -> Option<&'r Shared> {
+        if self.heard != round.heard || self.fed {
+            return None;
+        }
+        let (bytes, last) = round.known(self.form(notation))?;
+        hub.tally.deliver(notation.technique, last - self.heard);
+        self.heard = last;
+        Some(bytes)
+    }
+
+    #[inline]
+    fn form(&self, notation: &Notation) -> Form {
+        Form::Words { technique: notation.technique, framing: self.framing }
+    }
+
     /// Says what was published, if it is up to date; whether it was.
     pub(super) fn on_events(
         &mut self,
@@ -116,8 +139,7 @@ impl Feed {
             return Ok(false);
         }
         self.fed = false;
-        let form = Form::Words { technique: notation.technique, framing: self.framing };
-        let (bytes, last) = round.bytes(form, || self.encode(turn.hub, notation, usize::MAX));
+        let (bytes, last) = round.bytes(self.form(notation), || self.encode(turn.hub, notation, usize::MAX));
         if turn.backlog > 0 && turn.backlog + bytes.len() > turn.hub.settings.outbox_limit {
             return Err(TooSlow);
         }

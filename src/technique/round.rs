@@ -42,12 +42,19 @@ impl Round {
         Round { channel, heard, encoded: Vec::new() }
     }
 
+    /// The bytes in this form, if somebody has needed them already, and the number of the last event in them.
+    #[inline]
+    pub(super) fn known(&self, form: Form) -> Option<(&Shared, u64)> {
+        // There are a handful of forms at most, so a search is quicker than a map.
+        let found = self.encoded.iter().find(|(known, ..)| *known == form);
+        found.map(|(_, bytes, last)| (bytes, *last))
+    }
+
     /// The bytes in this form, and the number of the last event in them; `encode` makes both if
     /// nobody has needed them yet.
     pub(super) fn bytes(&mut self, form: Form, encode: impl FnOnce() -> (Encoded, u64)) -> (Shared, u64) {
-        // There are a handful of forms at most, so a search is quicker than a map.
-        if let Some((_, bytes, last)) = self.encoded.iter().find(|(known, ..)| *known == form) {
-            return (bytes.clone(), *last);
+        if let Some((bytes, last)) = self.known(form) {
+            return (bytes.clone(), last);
         }
         let (encoded, last) = encode();
         let bytes = Shared::new(encoded);

@@ -4,7 +4,9 @@
 
 use super::feed::{Feed, Notation, TooSlow};
 use super::framing::Framing;
+use super::round::Round;
 use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
+use crate::buffer::Shared;
 use crate::channel::{Audience, ChannelId, Data, Since};
 use crate::http::response::Content;
 use crate::http::{Manner, Status};
@@ -131,6 +133,13 @@ impl WebSocket {
         }
         frame::write_close(&mut turn.out.own, violation.code, violation.reason);
         Next::Close(Why::Violation(violation.code))
+    }
+
+    /// What is news to all who are up to date, if it was told before: see [`Feed::hear`]. (Who is closing has
+    /// no seat, and is told nothing.)
+    #[inline]
+    pub(super) fn hear<'r>(&mut self, round: &'r Round, hub: &mut Hub) -> Option<&'r Shared> {
+        self.feed.as_mut()?.hear(round, hub, &MESSAGES)
     }
 
     pub(super) fn on_news(&mut self, news: News<'_>, turn: &mut Turn<'_>) -> Next {
