@@ -24,9 +24,12 @@ impl Add<Duration> for Tick {
     type Output = Tick;
 
     /// Parts of a millisecond count as a whole one, so that nothing is ever early.
+    #[inline]
     fn add(self, span: Duration) -> Tick {
-        let millis = span.as_nanos().div_ceil(1_000_000);
-        Tick(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
+        // In 64 bits: `as_nanos` has 128, and the processor cannot divide those at once.
+        let part = span.subsec_nanos().div_ceil(1_000_000);
+        let millis = span.as_secs().saturating_mul(1000).saturating_add(part.into());
+        Tick(self.0.saturating_add(millis))
     }
 }
 

@@ -124,9 +124,10 @@ impl Wheel {
     /// Arms `key` for `deadline`, wherever it was before. A deadline that has passed is due at the
     /// next [`Wheel::expire`].
     pub fn arm(&mut self, key: u32, deadline: Tick) {
-        self.cancel(key);
-        if self.nodes.len() <= key as usize {
-            self.nodes.resize(key as usize + 1, Node::UNARMED);
+        match self.nodes.get(key as usize) {
+            Some(node) if node.place() == LOOSE => {}
+            Some(_) => self.cancel(key),
+            None => self.nodes.resize(key as usize + 1, Node::UNARMED),
         }
         self.armed += 1;
         self.hang(key, deadline.0.min((1 << 48) - 1));
@@ -134,15 +135,16 @@ impl Wheel {
 
     /// Disarms `key`; of no effect if it is not armed.
     pub fn cancel(&mut self, key: u32) {
-        let Some(&node) = self.nodes.get(key as usize) else {
-            return;
-        };
-        if node.place() == LOOSE {
+        let Some(node) = self.nodes.get_mut(key as usize) else { return };
+        // One by one, as they were written: what was written in pieces a moment ago and is read in one makes
+        // the processor wait until it has left for the cache.
+        let (place, previous, next) = (node.place(), node.previous, node.next);
+        if place == LOOSE {
             return;
         }
-        self.unlink(node);
-        self.nodes[key as usize] = Node::UNARMED;
+        node.packed = LOOSE.into();
         self.armed -= 1;
+        self.unlink(usize::from(place), previous, next);
     }
 
     /// The tick to wake at: the earliest deadline, or a little before it (see the module's text).
@@ -228,17 +230,16 @@ impl Wheel {
         self.elapsed | (REACH - 1)
     }
 
-    fn unlink(&mut self, node: Node) {
-        if node.next != NONE {
-            self.nodes[node.next as usize].previous = node.previous;
+    fn unlink(&mut self, place: usize, previous: u32, next: u32) {
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
         }
-        if node.previous != NONE {
-            self.nodes[node.previous as usize].next = node.next;
+        if previous != NONE {
+            self.nodes[previous as usize].next = next;
             return;
         }
-        let place = usize::from(node.place());
-        self.slots[place].first = node.next;
-        if node.next == NONE {
+        self.slots[place].first = next;
+        if next == NONE {
             self.slots[place].earliest = u64::MAX;
             self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
             self.next = self.find_next();
