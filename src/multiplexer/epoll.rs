@@ -52,10 +52,10 @@ impl Multiplexer for Epoll {
     }
 
     fn wait(&mut self, timeout: Option<u64>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        ready.clear();
         let count = unless_interrupted(timeout, |timeout| {
             sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout))
         })?;
+        ready.clear();
         ready.extend(self.events[..count].iter().map(|event| answer(*event)));
         Ok(())
     }

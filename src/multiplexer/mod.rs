@@ -163,16 +163,16 @@ fn as_int(timeout: Option<u64>) -> i32 {
 /// EINTR is no error of the wait. It comes with signals, with SIGSTOP and SIGCONT, and whenever strace(1)
 /// attaches. Nobody knows how long we were away, so what has become ready meanwhile is fetched before anybody
 /// is told that its time is over.
+#[inline(always)]
 fn unless_interrupted(
-    timeout: Option<u64>,
+    mut timeout: Option<u64>,
     mut wait: impl FnMut(Option<u64>) -> io::Result<usize>,
 ) -> io::Result<usize> {
-    let is_interruption = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
-    match wait(timeout) {
-        Err(error) if is_interruption(&error) => match wait(Some(0)) {
-            Err(error) if is_interruption(&error) => Ok(0),
-            other => other,
-        },
-        other => other,
+    for _ in 0..2 {
+        match wait(timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout = Some(0),
+            other => return other,
+        }
     }
+    Ok(0)
 }

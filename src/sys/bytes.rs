@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 pub fn read(fd: &Fd, into: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `len` bytes from the pointer on, all of them `into`'s.
     let result = unsafe { libc::read(fd.number(), into.as_mut_ptr().cast(), into.len()) };
-    told(Call::Read, result, |telling, count| {
+    told(Call::Read, result, move |telling, count| {
         telling.on(fd.number()).filled(into.as_ptr(), (result >= 0).then_some(&into[..count]));
         telling.with(into.len());
     })
@@ -21,7 +21,7 @@ pub fn read(fd: &Fd, into: &mut [u8]) -> io::Result<usize> {
 pub fn write(fd: &Fd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads `len` bytes from the pointer on, all of them `bytes`'s.
     let result = unsafe { libc::write(fd.number(), bytes.as_ptr().cast(), bytes.len()) };
-    told(Call::Write, result, |telling, _| {
+    told(Call::Write, result, move |telling, _| {
         telling.on(fd.number()).bytes(bytes).with(bytes.len());
     })
 }

@@ -84,12 +84,13 @@ pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
 
 /// epoll_wait(2): sleeps for at most `timeout` milliseconds (−1: for ever) until something on the
 /// interest list is ready, and fills `into` with what is.
+#[inline]
 pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Result<usize> {
     let room = into.len().min(i32::MAX as usize) as i32;
     // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a
     // transparent epoll_event.
     let result = unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
-    told(Call::EpollWait, result as isize, |telling, count| {
+    told(Call::EpollWait, result as isize, move |telling, count| {
         let fd_of = |event: &EpollEvent| narration::watched(event.data());
         let ready = into[..count].iter().map(|event| entry(event.events(), fd_of(event)));
         telling.woken_by(into[..count].iter().map(fd_of));

@@ -62,7 +62,7 @@ use std::io;
 
 /// Counts a finished call, turns its −1 into the error that errno holds, and tells it if calls are being
 /// told: `describe` is handed the result (0 for an error) and puts the arguments into words.
-#[inline]
+#[inline(always)]
 fn told(call: Call, result: isize, describe: impl FnOnce(&mut Telling, usize)) -> io::Result<usize> {
     let heard = usize::try_from(result).map_err(|_| io::Error::last_os_error());
     note(call, &heard, describe);
@@ -84,11 +84,13 @@ fn heard<T, E: Into<io::Error>>(
     result
 }
 
-#[inline]
+#[inline(always)]
 fn note(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Telling, usize)) {
     counts::count(call);
     if is_narrating() {
-        narration::tell(call, heard, describe);
+        // By value, so that the ordinary way keeps its results in registers.
+        let heard = heard.as_ref().copied().map_err(|error| error.raw_os_error().unwrap_or(0));
+        narration::tell(call, &heard.map_err(io::Error::from_raw_os_error), describe);
     }
 }
 
