@@ -399,7 +399,7 @@ mod tests {
         let second = Duration::from_secs(1);
         Plan {
             host: "h:1".into(),
-            channel: ChannelName::default(),
+            channel: ChannelName::LOBBY,
             via,
             auto,
             since: since.and_then(Since::parse),
@@ -625,7 +625,7 @@ mod tests {
             let pong = std::mem::take(&mut wire.sent);
             let (header, start) = Header::parse(&pong, false).unwrap().unwrap();
             let mut payload = pong[start..].to_vec();
-            { header.mask }.apply(&mut payload);
+            header.mask.apply(&mut payload);
             assert_eq!((header.opcode, payload.as_slice()), (Opcode::Pong, &b"?"[..]));
             // Half of the silence, and it asks; the rest, and it goes.
             assert!(matches!(wire.wait(), Order::Wait));

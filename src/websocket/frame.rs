@@ -55,57 +55,39 @@ impl Header {
     /// Reads a head from the start of `bytes`, and says how many bytes it took; `None` if it is not
     /// whole yet. What a client may not send is a violation as soon as it can be seen. A message may be
     /// compressed if that was agreed on.
+    #[inline(always)]
     pub fn parse(bytes: &[u8], may_be_compressed: bool) -> Result<Option<(Header, usize)>, Violation> {
-        let &[first, second, ref rest @ ..] = bytes else {
-            return Ok(None);
-        };
+        let &[first, second, ..] = bytes else { return Ok(None) };
         let opcode = check_first_byte(first, may_be_compressed)?;
-        let compressed = first & COMPRESSED != 0;
-        let fin = first & 0x80 != 0;
-        let short = second & 0x7f;
         if second & 0x80 == 0 {
             return Err(Violation::protocol("Frames from a client are masked (RFC 6455 §5.1)."));
         }
-        if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
-            return Err(Violation::protocol(
-                "A control frame is one piece of at most 125 bytes (RFC 6455 §5.5).",
-            ));
-        }
-        let Some((length, rest)) = parse_length(short, rest)? else {
-            return Ok(None);
-        };
-        let Some((mask, rest)) = rest.split_first_chunk::<4>() else {
-            return Ok(None);
-        };
-        Ok(Some((Header { fin, opcode, compressed, length, mask: Mask(*mask) }, bytes.len() - rest.len())))
+        let (fin, short) = (first & 0x80 != 0, second & 0x7f);
+        check_control(opcode, fin, short)?;
+        let Some((length, start)) = parse_length(short, bytes)? else { return Ok(None) };
+        let Some(mask) = bytes.get(start..).and_then(|rest| rest.first_chunk()) else { return Ok(None) };
+        let compressed = first & COMPRESSED != 0;
+        Ok(Some((Header { fin, opcode, compressed, length, mask: Mask(*mask) }, start + 4)))
     }
 
     /// The same for a frame from a server, which is not masked (§5.1), to a client that offered no extension.
     pub fn parse_unmasked(bytes: &[u8]) -> Result<Option<(Header, usize)>, Violation> {
-        let &[first, second, ref rest @ ..] = bytes else {
-            return Ok(None);
-        };
+        let &[first, second, ..] = bytes else { return Ok(None) };
         let opcode = check_first_byte(first, false)?;
-        let (fin, short) = (first & 0x80 != 0, second & 0x7f);
         if second & 0x80 != 0 {
             return Err(Violation::protocol("Frames from a server are not masked (RFC 6455 §5.1)."));
         }
-        if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
-            return Err(Violation::protocol(
-                "A control frame is one piece of at most 125 bytes (RFC 6455 §5.5).",
-            ));
-        }
-        let Some((length, rest)) = parse_length(short, rest)? else {
-            return Ok(None);
-        };
-        let header = Header { fin, opcode, compressed: false, length, mask: Mask::default() };
-        Ok(Some((header, bytes.len() - rest.len())))
+        let (fin, short) = (first & 0x80 != 0, second & 0x7f);
+        check_control(opcode, fin, short)?;
+        let Some((length, start)) = parse_length(short, bytes)? else { return Ok(None) };
+        Ok(Some((Header { fin, opcode, compressed: false, length, mask: Mask::default() }, start)))
     }
 }
 
 /// The first reserved bit, which permessage-deflate gives a meaning (RFC 7692 §6).
 pub const COMPRESSED: u8 = 0x40;
 
+#[inline]
 fn check_first_byte(first: u8, may_be_compressed: bool) -> Result<Opcode, Violation> {
     let opcode = Opcode::parse(first & 0x0f);
     // Only the first frame of a message may carry it, and no control frame (RFC 7692 §6.1).
@@ -118,26 +100,32 @@ fn check_first_byte(first: u8, may_be_compressed: bool) -> Result<Opcode, Violat
     opcode.ok_or(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."))
 }
 
-/// 7 bits, or 126 and 16 bits, or 127 and 63 bits; always the shortest that holds it (§5.2).
-fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
-    let (length, rest) = match short {
-        126 => match rest.split_first_chunk::<2>() {
-            Some((bytes, rest)) => (u64::from(u16::from_be_bytes(*bytes)), rest),
-            None => return Ok(None),
-        },
-        127 => match rest.split_first_chunk::<8>() {
-            Some((bytes, rest)) => (u64::from_be_bytes(*bytes), rest),
-            None => return Ok(None),
-        },
-        _ => return Ok(Some((u64::from(short), rest))),
-    };
+/// Control frames are one piece, and short (§5.5).
+#[inline]
+fn check_control(opcode: Opcode, fin: bool, short: u8) -> Result<(), Violation> {
+    if opcode.is_control() && (!fin || usize::from(short) > LONGEST_CONTROL) {
+        let reason = "A control frame is one piece of at most 125 bytes (RFC 6455 §5.5).";
+        return Err(Violation::protocol(reason));
+    }
+    Ok(())
+}
+
+/// 7 bits, or 126 and 16 bits, or 127 and 63 bits; always the shortest that holds it (§5.2). Returns the length,
+/// and where what follows it begins.
+#[inline]
+fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, Violation> {
+    if short < 126 {
+        return Ok(Some((u64::from(short), 2)));
+    }
+    let long = bytes[2..].first_chunk().map(|long| (u64::from_be_bytes(*long), 10));
+    let middle = bytes[2..].first_chunk().map(|middle| (u64::from(u16::from_be_bytes(*middle)), 4));
+    let Some((length, start)) = (if short == 126 { middle } else { long }) else { return Ok(None) };
     let shortest = if short == 126 { length > 125 } else { length > 0xffff };
     if !shortest || length > i64::MAX as u64 {
-        return Err(Violation::protocol(
-            "The length of a frame is written in the fewest bytes (RFC 6455 §5.2).",
-        ));
+        let reason = "The length of a frame is written in the fewest bytes (RFC 6455 §5.2).";
+        return Err(Violation::protocol(reason));
     }
-    Ok(Some((length, rest)))
+    Ok(Some((length, start)))
 }
 
 /// A masking key, turned so that its first byte belongs to the next byte of payload.
@@ -145,9 +133,9 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
 pub struct Mask(pub [u8; 4]);
 
 impl Mask {
-    /// Takes the mask off `payload`, in place. The same puts it on. The mask is turned on, for the
-    /// bytes that follow.
-    pub fn apply(&mut self, payload: &mut [u8]) {
+    /// Takes the mask off `payload`, in place. The same puts it on.
+    #[inline]
+    pub fn apply(self, payload: &mut [u8]) {
         // Eight bytes at a time; the compiler makes sixteen or more of it.
         let key = u64::from(u32::from_ne_bytes(self.0));
         let wide = key | key << 32;
@@ -156,20 +144,28 @@ impl Mask {
             let plain = u64::from_ne_bytes((&*word).try_into().expect("OK because chunks are of 8")) ^ wide;
             word.copy_from_slice(&plain.to_ne_bytes());
         }
-        let rest = words.into_remainder();
-        for (byte, mask) in rest.iter_mut().zip(self.0.iter().cycle()) {
-            *byte ^= mask;
+        for (at, byte) in words.into_remainder().iter_mut().enumerate() {
+            *byte ^= self.0[at % 4];
         }
-        let turn = payload.len() % 4;
-        self.0.rotate_left(turn);
+    }
+
+    /// The mask turned on, for what follows behind so many bytes.
+    pub fn behind(mut self, count: usize) -> Mask {
+        self.0.rotate_left(count % 4);
+        self
     }
 }
 
 /// Appends the head of a whole, unmasked message or control frame: what a server sends (§5.1).
+#[inline(always)]
 pub fn write_header(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
     let first = 0x80 | opcode as u8;
     match length {
-        0..=125 => out.extend_from_slice(&[first, length as u8]),
+        // Two pushes are done in place, where two bytes of a slice are a call.
+        0..=125 => {
+            out.push(first);
+            out.push(length as u8);
+        }
         126..=0xffff => {
             out.extend_from_slice(&[first, 126]);
             out.extend_from_slice(&(length as u16).to_be_bytes());
@@ -182,6 +178,7 @@ pub fn write_header(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
 }
 
 /// Appends a whole, unmasked frame.
+#[inline(always)]
 pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     write_header(out, opcode, payload.len());
     out.extend_from_slice(payload);
@@ -263,8 +260,8 @@ mod tests {
             for cut in 0..used {
                 prop_assert_eq!(Header::parse(&bytes[..cut], false), Ok(None));
             }
-            let (mut got, mut mask) = (bytes[used..].to_vec(), header.mask);
-            mask.apply(&mut got);
+            let mut got = bytes[used..].to_vec();
+            header.mask.apply(&mut got);
             prop_assert_eq!(got, payload);
         }
 
@@ -294,10 +291,9 @@ mod tests {
         ) {
             let (mut whole, mut pieces) = (payload.clone(), payload);
             Mask(key).apply(&mut whole);
-            let mut mask = Mask(key);
             let cut = cut.min(pieces.len());
-            mask.apply(&mut pieces[..cut]);
-            mask.apply(&mut pieces[cut..]);
+            Mask(key).apply(&mut pieces[..cut]);
+            Mask(key).behind(cut).apply(&mut pieces[cut..]);
             prop_assert_eq!(whole, pieces);
         }
 

@@ -58,46 +58,58 @@ impl Reader {
     /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
     /// announces it. Text that is not UTF-8 is 1007 as soon as it shows. With `deflate` a message may be
     /// compressed; it may then be of so many bytes before and after.
+    #[inline(always)]
     pub fn next<'b>(
         &mut self,
         bytes: &'b mut [u8],
         max_message: usize,
-        mut deflate: Option<&mut Deflate>,
+        deflate: Option<&mut Deflate>,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
-        let may_be_compressed = deflate.is_some();
-        let mut whole = |is_text, compressed, payload: Cow<'b, [u8]>| match &mut deflate {
-            Some(deflate) if compressed => said(is_text, Cow::Owned(deflate.inflate(&payload, max_message)?)),
-            _ => said(is_text, payload),
-        };
         if self.unfinished.as_ref().is_some_and(|message| message.frame.is_some()) {
-            let (used, message) = self.take_payload(bytes)?;
-            let said =
-                message.map(|message| whole(message.is_text, message.compressed, message.bytes.into()));
-            return Ok((used, said.transpose()?));
+            return self.go_on(bytes, max_message, deflate);
         }
-        let Some((header, start)) = Header::parse(bytes, may_be_compressed)? else { return Ok((0, None)) };
+        let Some((header, start)) = Header::parse(bytes, deflate.is_some())? else { return Ok((0, None)) };
         if header.opcode.is_control() {
             return take_control(header, start, bytes);
         }
         self.check_data(&header, max_message)?;
         let end = start as u64 + header.length;
-        if header.fin && self.unfinished.is_none() && end <= bytes.len() as u64 {
-            let end = end as usize;
-            let payload = &mut bytes[start..end];
-            { header.mask }.apply(payload);
-            return Ok((
-                end,
-                Some(whole(header.opcode == Opcode::Text, header.compressed, Cow::Borrowed(payload))?),
-            ));
+        if !header.fin || self.unfinished.is_some() || end > bytes.len() as u64 {
+            let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header)));
+            message.frame = Some(Rest { mask: header.mask, remaining: header.length, fin: header.fin });
+            let (used, said) = self.go_on(&mut bytes[start..], max_message, deflate)?;
+            return Ok((start + used, said));
         }
-        let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header)));
-        message.frame = Some(Rest { mask: header.mask, remaining: header.length, fin: header.fin });
-        let (used, message) = self.take_payload(&mut bytes[start..])?;
-        let said = message.map(|message| whole(message.is_text, message.compressed, message.bytes.into()));
-        Ok((start + used, said.transpose()?))
+        let payload = &mut bytes[start..end as usize];
+        header.mask.apply(payload);
+        let is_text = header.opcode == Opcode::Text;
+        let said = match deflate {
+            Some(deflate) if header.compressed => inflated(is_text, payload, deflate, max_message)?,
+            _ => said(is_text, Cow::Borrowed(payload))?,
+        };
+        Ok((end as usize, Some(said)))
+    }
+
+    /// Reads on in a message of which a part has come.
+    fn go_on<'b>(
+        &mut self,
+        bytes: &mut [u8],
+        max_message: usize,
+        deflate: Option<&mut Deflate>,
+    ) -> Result<(usize, Option<Said<'b>>), Violation> {
+        let (used, message) = self.take_payload(bytes)?;
+        let said = match (message, deflate) {
+            (None, _) => return Ok((used, None)),
+            (Some(message), Some(deflate)) if message.compressed => {
+                inflated(message.is_text, &message.bytes, deflate, max_message)?
+            }
+            (Some(message), _) => said(message.is_text, message.bytes.into())?,
+        };
+        Ok((used, Some(said)))
     }
 
     /// Whether this frame may come now, and how large the message would be with it.
+    #[inline]
     fn check_data(&self, header: &Header, max_message: usize) -> Result<(), Violation> {
         let so_far = match (&self.unfinished, header.opcode) {
             (None, Opcode::Continuation) => {
@@ -128,6 +140,7 @@ impl Reader {
         let used = bytes.len().min(usize::try_from(rest.remaining).unwrap_or(usize::MAX));
         let payload = &mut bytes[..used];
         rest.mask.apply(payload);
+        rest.mask = rest.mask.behind(used);
         rest.remaining -= used as u64;
         message.bytes.extend_from_slice(payload);
         let (frame_ended, fin) = (rest.remaining == 0, rest.fin);
@@ -173,7 +186,7 @@ fn take_control<'b>(
     let Some(payload) = bytes.get_mut(start..end) else {
         return Ok((0, None));
     };
-    { header.mask }.apply(payload);
+    header.mask.apply(payload);
     let said = match header.opcode {
         Opcode::Close => Said::Close(close::parse(payload)?),
         Opcode::Ping => Said::Ping(payload),
@@ -182,7 +195,18 @@ fn take_control<'b>(
     Ok((end, Some(said)))
 }
 
+/// The same of a compressed message, which may be of so many bytes when it is whole.
+fn inflated<'b>(
+    is_text: bool,
+    payload: &[u8],
+    deflate: &mut Deflate,
+    max_message: usize,
+) -> Result<Said<'b>, Violation> {
+    said(is_text, Cow::Owned(deflate.inflate(payload, max_message)?))
+}
+
 /// A whole message of either kind; text that is not UTF-8 is 1007 (RFC 6455 §8.1).
+#[inline(always)]
 pub fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
     if !is_text {
         return Ok(Said::Binary(payload));
