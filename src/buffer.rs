@@ -177,7 +177,6 @@ impl Outbox {
     }
 
     /// Queues what was to be said, less its first `sent` bytes, which the kernel took.
-    #[inline]
     pub fn keep(&mut self, outgoing: &mut Outgoing, sent: usize, now: Tick) {
         if outgoing.len() > sent {
             self.queue(outgoing, sent, now);

@@ -169,11 +169,16 @@ impl Connection {
                 Deadline { at: self.stalls_at(settings).unwrap_or(leaving.until), kind: Due::Stall }
             }
             Phase::Leaving(leaving) => Deadline { at: leaving.until, kind: Due::Leave },
-            Phase::Talking(conversation) => {
-                let stall = self.stalls_at(settings).map(|at| Deadline { at, kind: Due::Stall });
-                let due = conversation.deadline(settings, stall.is_some());
-                due.into_iter().chain(stall).min_by_key(|due| due.at).expect("OK because one is there")
-            }
+            Phase::Talking(conversation) => match self.stalls_at(settings) {
+                None => {
+                    conversation.deadline(settings, false).expect("OK because only who is blocked has none")
+                }
+                Some(at) => {
+                    let stall = Deadline { at, kind: Due::Stall };
+                    let due = conversation.deadline(settings, true);
+                    due.filter(|due| due.at <= stall.at).unwrap_or(stall)
+                }
+            },
         }
     }
 
@@ -189,17 +194,16 @@ impl Connection {
         Ok(count)
     }
 
-    /// Writes what there is to say, straight away: one write(2), or one writev(2) where it is in two
+    /// Writes what there is to say, so many bytes, straight away: one write(2), or one writev(2) where it is in two
     /// pieces. What the kernel does not take is queued. Behind a queue nothing is written until the
     /// kernel says that there is room.
-    #[inline]
-    pub fn say(&mut self, outgoing: &mut Outgoing, now: Tick) -> io::Result<()> {
-        if outgoing.is_empty() {
-            return Ok(());
-        }
+    #[inline(always)]
+    pub fn say(&mut self, outgoing: &mut Outgoing, length: usize, now: Tick) -> io::Result<()> {
         let taken = if self.outbox.is_empty() { self.write_out(outgoing)? } else { 0 };
         self.sent += taken as u64;
-        self.outbox.keep(outgoing, taken, now);
+        if taken < length {
+            self.outbox.keep(outgoing, taken, now);
+        }
         outgoing.clear();
         Ok(())
     }
@@ -227,6 +231,7 @@ impl Connection {
         }
     }
 
+    #[inline(always)]
     fn write_out(&self, outgoing: &Outgoing) -> io::Result<usize> {
         let taken = match &outgoing.shared {
             None => sys::write(&self.fd, &outgoing.own),

@@ -165,7 +165,7 @@ impl World {
         }
         let mut out = Outgoing::default();
         let now = Now { tick: self.now, wall: 1_768_252_695_123 + self.now.0 };
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: party.backlog, from: None };
+        let mut turn = Turn::new(&mut self.hub, now, &mut out, party.backlog, None);
         let mut after = react(&mut party.talk, &mut turn);
         while let After::Report(question) = after {
             let manner = question.manner;

@@ -221,7 +221,7 @@ fn its_counts_are_those_of_metrics() {
 #[test]
 fn the_list_is_cut_and_the_counts_are_not() {
     for_each_mechanism(|mechanism| {
-        let server = Server::start_over(mechanism, &[]);
+        let server = Server::start_over(mechanism, &["--head-timeout", "10m"]);
         let crowd: Vec<Client> = (0..120).map(|_| server.connect()).collect();
         let mut asker = server.connect();
         server.wait_for_metric("doorbell_accepted_total", crowd.len() as f64 + 2.0);

@@ -328,7 +328,7 @@ fn a_peer_that_is_not_this_machine_may_not() {
         let mut out = Outgoing::default();
         let now = Now { tick: Tick(1000), wall: 1_768_252_695_123 };
         let from: Option<IpAddr> = from.map(|from| from.parse().unwrap());
-        let mut turn = Turn { hub: &mut hub, now, out: &mut out, backlog: 0, from };
+        let mut turn = Turn::new(&mut hub, now, &mut out, 0, from);
         let mut bytes = request("localhost", "", &naming("poll")).into_bytes();
         let after = Conversation::new(Tick(1000)).on_bytes(&mut bytes, &mut turn);
         (after, String::from_utf8(out.own).unwrap())

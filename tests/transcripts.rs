@@ -243,7 +243,7 @@ impl Pure {
         let mut out = Outgoing::default();
         let from = Some("127.0.0.1".parse().unwrap());
         let now = Now { tick: self.now, wall: 1_768_252_695_123 + self.now.0 };
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut out, backlog: 0, from };
+        let mut turn = Turn::new(&mut self.hub, now, &mut out, 0, from);
         let after = react(&mut self.talk, &mut turn);
         self.heard.extend_from_slice(&out.own);
         self.heard.extend_from_slice(out.shared.as_deref().unwrap_or(&[]));

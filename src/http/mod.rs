@@ -17,10 +17,11 @@ pub mod query;
 pub mod request;
 pub mod response;
 pub mod router;
+mod target;
 
 pub use body::{Body, Framing};
 pub use path::Path;
 pub use problem::{Problem, Status};
-pub use request::{Method, Parsed, Request};
+pub use request::{Method, Request};
 pub use response::Manner;
 pub use router::{Ask, Browser, Route};

@@ -6,10 +6,12 @@ use std::borrow::Cow;
 
 /// The value of the parameter `name`, decoded; `None` if it is not there. Giving it twice is an
 /// error, for the two could contradict each other.
+#[inline(always)]
 pub fn parameter<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Problem> {
-    if query.is_empty() {
-        return Ok(None);
-    }
+    if query.is_empty() { Ok(None) } else { find(query, name) }
+}
+
+fn find<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Problem> {
     let mut values = query.split('&').filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)

@@ -2,6 +2,7 @@
 
 use super::body::Framing;
 use super::problem::{Problem, Status};
+use super::target::{check_target, checked_host};
 use crate::websocket::deflate::{self, Agreement};
 use std::mem::MaybeUninit;
 
@@ -18,15 +19,6 @@ pub enum Method {
     Post,
     Delete,
     Other,
-}
-
-/// What the bytes so far amount to.
-#[derive(Debug)]
-pub enum Parsed<'b> {
-    /// Not a whole head yet.
-    Partial,
-    /// A head, and how many bytes it took.
-    Whole(Request<'b>, usize),
 }
 
 /// A head that has been understood: the fields that matter here, and where its body ends.
@@ -80,44 +72,59 @@ fn is_x_forwarded(name: &str) -> bool {
 }
 
 impl<'b> Request<'b> {
-    /// Reads a head from the start of `bytes`, of which at most `max_head` may belong to it.
+    /// A request of which nothing is known yet.
+    pub const EMPTY: Request<'b> = Request {
+        method: Method::Other,
+        path: "",
+        query: "",
+        is_1_1: false,
+        keep_alive: false,
+        framing: Framing::None,
+        expects_continue: false,
+        connection_upgrade: false,
+        upgrade_websocket: false,
+        host: None,
+        content_type: None,
+        cookie: None,
+        last_event_id: None,
+        origin: None,
+        websocket_key: None,
+        websocket_version: None,
+        deflate: None,
+        forwarded: false,
+        preflight_method: None,
+    };
+
+    /// Reads a head from the start of `bytes`, of which at most `max_head` may belong to it, and says how many
+    /// did; `None` if it is not whole yet.
     ///
     /// An error is fatal: 400 for what is ambiguous or no HTTP, 414 or 431 for what is too long, 417
     /// and 501 for what is not done here, 505 for another version.
-    pub fn parse(bytes: &'b [u8], max_head: usize) -> Result<Parsed<'b>, Problem> {
+    #[inline]
+    pub fn read(&mut self, bytes: &'b [u8], max_head: usize) -> Result<Option<usize>, Problem> {
         let bytes = &bytes[..bytes.len().min(max_head)];
         let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut head = httparse::Request::new(&mut []);
         let length = match head.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) if bytes.len() == max_head => {
-                return Err(too_long(bytes));
-            }
-            Ok(httparse::Status::Partial) => {
-                return no_bare_line_feed(bytes).map(|()| Parsed::Partial);
-            }
-            // Which version it is shows at the end of the line.
-            Err(httparse::Error::Version) if bytes.len() < max_head && request_line(bytes).is_none() => {
-                return Ok(Parsed::Partial);
-            }
-            Err(httparse::Error::Version) => return Err(other_version(request_line(bytes))),
-            Err(error) => return Err(refused(error)),
+            other => return no_whole_head(other.err(), bytes, max_head),
         };
         no_bare_line_feed(&bytes[..length])?;
-        let mut request = Request::from_line(&head)?;
+        self.take_line(&head)?;
         let mut framing = FramingFields::default();
         for field in head.headers.iter() {
-            request.take_field(field, &mut framing)?;
+            self.take_field(field, &mut framing)?;
         }
-        request.framing = framing.settle(request.is_1_1)?;
-        check_host(framing.host, request.host, request.is_1_1)?;
-        Ok(Parsed::Whole(request, length))
+        self.framing = framing.settle(self.is_1_1)?;
+        check_host(framing.host, self.is_1_1)?;
+        Ok(Some(length))
     }
 
-    fn from_line(head: &httparse::Request<'_, 'b>) -> Result<Request<'b>, Problem> {
+    #[inline]
+    fn take_line(&mut self, head: &httparse::Request<'_, 'b>) -> Result<(), Problem> {
         // OK because a whole head has all three.
         let (method, target, minor) = (head.method.unwrap(), head.path.unwrap(), head.version.unwrap());
-        let method = match method {
+        self.method = match method {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
             "OPTIONS" => Method::Options,
@@ -125,33 +132,34 @@ impl<'b> Request<'b> {
             "DELETE" => Method::Delete,
             _ => Method::Other,
         };
-        let (authority, path_and_query) = split_target(target, method)?;
-        let (path, query) =
-            split_at_byte(path_and_query, path_and_query.bytes().position(|byte| byte == b'?'))
-                .unwrap_or((path_and_query, ""));
-        Ok(Request {
-            method,
-            path: if path.is_empty() { "/" } else { path },
-            query,
-            is_1_1: minor == 1,
-            keep_alive: minor == 1,
-            framing: Framing::None,
-            expects_continue: false,
-            connection_upgrade: false,
-            upgrade_websocket: false,
-            host: authority,
-            content_type: None,
-            cookie: None,
-            last_event_id: None,
-            origin: None,
-            websocket_key: None,
-            websocket_version: None,
-            deflate: None,
-            forwarded: false,
-            preflight_method: None,
-        })
+        (self.is_1_1, self.keep_alive) = (minor == 1, minor == 1);
+        let question = check_target(target)?;
+        let start = if target.starts_with('/') { 0 } else { self.take_authority(target)? };
+        self.path = if start == question { "/" } else { &target[start..question] };
+        self.query = target.get(question + 1..).unwrap_or("");
+        Ok(())
     }
 
+    /// The other forms of a target (RFC 9112 §3.2): `http://host/path`, whose authority goes before Host, and `*`
+    /// for OPTIONS. Returns where the path begins.
+    fn take_authority(&mut self, target: &'b str) -> Result<usize, Problem> {
+        if target == "*" && self.method == Method::Options {
+            return Ok(0);
+        }
+        let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+            target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        });
+        let Some(scheme) = scheme else {
+            let detail = "The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2).";
+            return Err(malformed(detail));
+        };
+        let rest = &target[scheme.len()..];
+        let length = rest.find(['/', '?']).unwrap_or(rest.len());
+        self.host = Some(checked_host(&rest[..length])?);
+        Ok(scheme.len() + length)
+    }
+
+    #[inline]
     fn take_field(
         &mut self,
         field: &httparse::Header<'b>,
@@ -215,15 +223,13 @@ impl<'b> Request<'b> {
     }
 }
 
-/// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target, and each must be one.
-fn check_host(field: Option<&str>, target: Option<&str>, is_1_1: bool) -> Result<(), Problem> {
-    if field.is_none() && is_1_1 {
-        return Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2)."));
+/// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target.
+fn check_host(field: Option<&str>, is_1_1: bool) -> Result<(), Problem> {
+    match field {
+        Some(host) => checked_host(host).map(drop),
+        None if is_1_1 => Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).")),
+        None => Ok(()),
     }
-    if [field, target].into_iter().flatten().all(is_host) {
-        return Ok(());
-    }
-    Err(malformed("Host must be a name or an address, and perhaps a port."))
 }
 
 /// The fields that say where a body ends, gathered before they are weighed against each other.
@@ -274,47 +280,21 @@ fn ends_in_one_chunked(coding: &str) -> bool {
         && coding.split(',').filter(|it| is_chunked(it)).count() == 1
 }
 
-/// The forms of a target (RFC 9112 §3.2): `/path`, `http://host/path`, and `*` for OPTIONS. Returns
-/// the authority, if the target names one, and the rest.
-fn split_target(target: &str, method: Method) -> Result<(Option<&str>, &str), Problem> {
-    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return Err(malformed("The target of a request is plain ASCII without a fragment (RFC 9112 §3.2)."));
+/// Why there is no whole head: more must come, or this cannot become one.
+#[cold]
+fn no_whole_head(
+    error: Option<httparse::Error>,
+    bytes: &[u8],
+    max_head: usize,
+) -> Result<Option<usize>, Problem> {
+    match error {
+        None if bytes.len() == max_head => Err(too_long(bytes)),
+        None => no_bare_line_feed(bytes).map(|()| None),
+        // Which version it is shows at the end of the line.
+        Some(httparse::Error::Version) if bytes.len() < max_head && request_line(bytes).is_none() => Ok(None),
+        Some(httparse::Error::Version) => Err(other_version(request_line(bytes))),
+        Some(error) => Err(refused(error)),
     }
-    if target.starts_with('/') || (target == "*" && method == Method::Options) {
-        return Ok((None, target));
-    }
-    let absolute = ["http://", "https://"].iter().find_map(|&scheme| {
-        let start = target.get(..scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then(|| &target[scheme.len()..])
-    });
-    let Some(rest) = absolute else {
-        return Err(malformed("The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2)."));
-    };
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    Ok((Some(authority), path))
-}
-
-/// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
-fn is_host(host: &str) -> bool {
-    let bracketed = host.starts_with('[');
-    let (name, port) = match split_at_byte(host, host.bytes().rposition(|byte| byte == b':')) {
-        Some((name, port)) if !bracketed || name.ends_with(']') => (name, port),
-        _ => (host, ""),
-    };
-    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-    let is_name = match name.strip_prefix('[') {
-        Some(rest) => {
-            rest.strip_suffix(']').is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-        }
-        None => !name.is_empty() && name.bytes().all(in_name),
-    };
-    is_name && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// What stands before and behind the ASCII byte at this place. (For a few dozen bytes a plain loop finds the
-/// place sooner than a search that is made for long texts.)
-fn split_at_byte(text: &str, place: Option<usize>) -> Option<(&str, &str)> {
-    place.map(|at| (&text[..at], &text[at + 1..]))
 }
 
 /// Whether a comma-separated list of tokens holds this one, in any case (RFC 9110 §5.6.1).
@@ -347,7 +327,7 @@ fn no_bare_line_feed(head: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
+pub(super) fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
     Problem::fatal(Status::BadRequest, detail)
 }
 
@@ -403,12 +383,13 @@ mod tests {
     use super::*;
 
     fn parse(head: &str) -> Result<(Method, Framing, bool), Status> {
-        match Request::parse(head.as_bytes(), 16 * 1024) {
-            Ok(Parsed::Whole(request, length)) => {
+        let mut request = Request::EMPTY;
+        match request.read(head.as_bytes(), 16 * 1024) {
+            Ok(Some(length)) => {
                 assert_eq!(length, head.len());
                 Ok((request.method, request.framing, request.keep_alive))
             }
-            Ok(Parsed::Partial) => panic!("not whole: {head:?}"),
+            Ok(None) => panic!("not whole: {head:?}"),
             Err(problem) => {
                 assert!(problem.fatal);
                 Err(problem.status)
@@ -455,13 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_checked() {
-        for host in ["a", "a:80", "127.0.0.1:8080", "[::1]", "[::1]:8080", "a_b.example:", "localhost"] {
-            assert!(is_host(host), "{host}");
-        }
-        for host in ["", ":80", "a b", "a/b", "a@b", "[::1", "::1", "[zz]", "a:b", "a:123456", "[::1]x:1"] {
-            assert!(!is_host(host), "{host}");
-        }
+    fn http_1_1_needs_a_host() {
         assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err(Status::BadRequest));
         assert!(parse("GET / HTTP/1.0\r\n\r\n").is_ok());
     }
@@ -480,15 +455,12 @@ mod tests {
 
     #[test]
     fn targets_come_in_three_forms() {
-        let path = |line: &str| match Request::parse(
-            format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
-            999,
-        ) {
-            Ok(Parsed::Whole(request, _)) => {
-                Ok(format!("{} {} {}", request.host.unwrap(), request.path, request.query))
-            }
-            Ok(Parsed::Partial) => panic!(),
-            Err(problem) => Err(problem.status),
+        let path = |line: &str| {
+            let head = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let mut request = Request::EMPTY;
+            let length = request.read(head.as_bytes(), 999).map_err(|problem| problem.status)?;
+            assert_eq!(length, Some(head.len()));
+            Ok(format!("{} {} {}", request.host.unwrap(), request.path, request.query))
         };
         assert_eq!(path("GET /news?a=1"), Ok("a /news a=1".into()));
         assert_eq!(path("GET http://b:1/news?a"), Ok("b:1 /news a".into()));
@@ -501,14 +473,20 @@ mod tests {
 
     #[test]
     fn other_protocols_are_told_apart() {
-        let status = |bytes: &[u8]| Request::parse(bytes, 999).unwrap_err().status;
+        let status = |bytes: &[u8]| {
+            let mut request = Request::EMPTY;
+            request.read(bytes, 999).unwrap_err().status
+        };
         assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Status::VersionNotSupported);
         assert_eq!(status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), Status::BadRequest);
     }
 
     #[test]
     fn too_long_is_told_by_what_was_too_long() {
-        let status = |head: String| Request::parse(head.as_bytes(), 256).unwrap_err().status;
+        let status = |head: String| {
+            let mut request = Request::EMPTY;
+            request.read(head.as_bytes(), 256).unwrap_err().status
+        };
         assert_eq!(status(format!("GET /{} HTTP/1.1\r\n", "a".repeat(300))), Status::UriTooLong);
         assert_eq!(status(format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(300))), Status::FieldsTooLarge);
         assert_eq!(

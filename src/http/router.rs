@@ -231,7 +231,7 @@ fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
 
 fn channel(query: &str) -> Result<ChannelName, Problem> {
     let Some(name) = parameter(query, "channel")? else {
-        return Ok(ChannelName::default());
+        return Ok(ChannelName::LOBBY);
     };
     ChannelName::parse(&name)
         .ok_or_else(|| Problem::bad("A channel's name is 1 to 64 of A-Z a-z 0-9 . _ and -."))

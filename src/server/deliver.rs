@@ -23,6 +23,7 @@ impl Server {
         }
     }
 
+    #[inline(never)]
     fn deliver_all(&mut self, now: Now) {
         while let Some((channel, heard)) = self.hub.channels.next_ringing() {
             self.tell_subscribers(channel, heard, now);

@@ -1,16 +1,17 @@
 //! Who is ready, and whose time has come.
 
-use super::ledger::{LOOP, account_of};
+use super::ledger::{LOOP, Ledger, account_of};
 use super::narration::Cause;
-use super::settle::{failure, speak};
+use super::settle::{Spoken, failure, speak};
 use super::{
     CROWD_TIMER, DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of,
 };
+use crate::buffer::Outgoing;
 use crate::connection::Connection;
 use crate::multiplexer::Ready;
 use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Conversation, Due, News, Turn, Why};
+use crate::technique::{After, Conversation, Due, Hub, News, Seat, Turn, Why};
 use crate::tick::Now;
 use std::io;
 
@@ -22,21 +23,23 @@ impl Server {
             Source::Signals => self.on_signal(now),
             Source::Listener(index) => drop(self.accept(index, now)),
             Source::Crowd => self.on_crowd_end(),
-            Source::Connection(id) => {
-                let Some(before) = self.table.get(id).map(Connection::name) else {
-                    self.meters.stale += 1;
-                    return;
-                };
-                if ready.writable {
-                    self.on_writable(id, now);
-                }
-                if ready.readable {
-                    self.on_readable(id, ready.hung_up, now);
-                }
-                self.ledger.woke(self.table.get(id).map_or(before, Connection::name));
-                self.deliver_early(now);
-            }
+            Source::Connection(id) if ready.writable => self.on_room(id, ready, now),
+            Source::Connection(id) => self.on_readable(id, ready.hung_up, now),
         }
+        self.deliver_early(now);
+    }
+
+    /// There is room, and perhaps something to read too.
+    fn on_room(&mut self, id: Id, ready: Ready, now: Now) {
+        let Some(before) = self.table.get(id).map(Connection::name) else {
+            self.meters.stale += 1;
+            return;
+        };
+        self.on_writable(id, now);
+        if ready.readable && self.table.get(id).is_some() {
+            self.on_readable(id, ready.hung_up, now);
+        }
+        self.ledger.woke(self.table.get(id).map_or(before, Connection::name));
     }
 
     fn on_signal(&mut self, now: Now) {
@@ -46,38 +49,56 @@ impl Server {
         }
     }
 
-    /// One read(2): what is left over is reported again, so nobody reads only to hear EAGAIN.
+    /// One read(2): what is left over is reported again, so nobody reads only to hear EAGAIN. What was read is
+    /// dealt with where it lies, and the answer leaves, before anybody else is looked at.
     pub(super) fn on_readable(&mut self, id: Id, hung_up: bool, now: Now) {
-        let Some(connection) = self.table.get_mut(id) else {
+        let Server { table, hub, ledger, out, buffer, .. } = self;
+        let Some(connection) = table.get_mut(id) else {
+            self.meters.stale += 1;
             return;
         };
-        sys::charge_to(account_of(connection.name()));
-        let appetite = connection.appetite(&self.hub.settings).min(self.buffer.len());
+        let name = connection.name();
+        sys::charge_to(account_of(name));
+        let appetite = connection.appetite(&hub.settings).min(buffer.len());
         if appetite == 0 {
-            // Nothing was asked, so this is the kernel's own word that the connection is dead; unless
-            // it was asked when the wait returned, and is not any more.
-            if hung_up {
-                // A write tells what happened, if there is something to write.
-                let why =
-                    connection.flush(now.tick).map_or_else(|error| failure(&error), |()| Why::ClientClosed);
-                self.close(id, why, now);
-            }
-            return;
+            ledger.woke(name);
+            return self.on_hang_up(id, hung_up, now);
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
         match connection.fill(&mut buffer[..appetite]) {
-            Ok(0) => {
+            Ok(count) if count > 0 => {
+                ledger.given = count;
+                let reaction = react(connection, hub, ledger, out, now, |talk, turn| {
+                    talk.on_bytes(&mut buffer[..count], turn)
+                });
+                self.follow(id, Cause::Heard, reaction, now);
+            }
+            other => {
+                ledger.woke(name);
+                self.on_nothing(id, other, now);
+            }
+        }
+    }
+
+    /// Nothing was asked, so this is the kernel's own word that the connection is dead; unless it was asked when
+    /// the wait returned, and is not any more.
+    fn on_hang_up(&mut self, id: Id, hung_up: bool, now: Now) {
+        let Some(connection) = self.table.get_mut(id).filter(|_| hung_up) else { return };
+        // A write tells what happened, if there is something to write.
+        let why = connection.flush(now.tick).map_or_else(|error| failure(&error), |()| Why::ClientClosed);
+        self.close(id, why, now);
+    }
+
+    /// read(2) brought no bytes.
+    #[cold]
+    fn on_nothing(&mut self, id: Id, said: io::Result<usize>, now: Now) {
+        match said {
+            Ok(_) => {
                 self.tell_end();
                 self.on_eof(id, now);
-            }
-            Ok(count) => {
-                self.ledger.given = count;
-                self.converse(id, Cause::Heard, now, |talk, turn| talk.on_bytes(&mut buffer[..count], turn));
             }
             Err(error) if is_no_error(&error) => {}
             Err(error) => self.close(id, failure(&error), now),
         }
-        self.buffer = buffer;
     }
 
     fn on_eof(&mut self, id: Id, now: Now) {
@@ -159,47 +180,78 @@ impl Server {
         }
     }
 
-    /// One reaction of one connection, and what follows from it; for others too, whose place it took.
+    /// One reaction of one connection, and what follows from it.
     pub(super) fn converse(
         &mut self,
         id: Id,
         cause: Cause,
         now: Now,
-        react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
+        what: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
     ) {
-        self.react(id, cause, now, react);
-        while let Some(other) = self.replaced.pop() {
-            self.react(other, Cause::Replaced, now, |talk, turn| talk.on_news(News::Replaced, turn));
+        let Some(connection) = self.table.get_mut(id) else { return };
+        sys::charge_to(account_of(connection.name()));
+        let reaction = react(connection, &mut self.hub, &mut self.ledger, &mut self.out, now, what);
+        self.follow(id, cause, reaction, now);
+    }
+
+    /// What follows from a reaction; for others too, whose place it took.
+    #[inline(always)]
+    pub(super) fn follow(&mut self, id: Id, cause: Cause, reaction: Reaction, now: Now) {
+        self.story.cause = cause;
+        match reaction {
+            Reaction::Over { before, length } => self.report_reaction(id, before, length, now),
+            Reaction::Settle { before, after, spoken } => {
+                match spoken {
+                    Some(spoken) => self.settle_spoken(id, before, after, spoken, now),
+                    None => self.settle_report(id, before, after, now),
+                }
+                if !self.replaced.is_empty() {
+                    self.release_replaced(now);
+                }
+            }
         }
     }
 
-    #[inline]
-    fn react(
-        &mut self,
-        id: Id,
-        cause: Cause,
-        now: Now,
-        react: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
-    ) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        self.story.cause = cause;
-        let before = connection.seat();
-        sys::charge_to(account_of(connection.name()));
-        let backlog = connection.backlog();
-        let from = connection.peer.ip();
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
-        let after = connection.conversation().map_or(After::Wait, |talk| react(talk, &mut turn));
-        if matches!(after, After::Report(..)) {
-            let after = self.answer_reports(id, after, now);
-            return self.settle_from(id, before, after, now);
+    fn release_replaced(&mut self, now: Now) {
+        while let Some(other) = self.replaced.pop() {
+            self.converse(other, Cause::Replaced, now, |talk, turn| talk.on_news(News::Replaced, turn));
         }
-        let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
-        let has_sent_all = backlog == 0 && connection.backlog() == 0;
-        if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
-            return self.report_reaction(id, before, spoken.length, now);
-        }
-        self.settle_spoken(id, before, after, spoken, now);
     }
+}
+
+/// What a reaction leaves to be done.
+pub(super) enum Reaction {
+    /// Nothing: what it had to say is said, and it is to everybody what it was.
+    Over { before: Option<Seat>, length: usize },
+    /// Whatever follows from the state that it is in now. (Nothing is spoken yet of an answer that only the
+    /// server itself can give.)
+    Settle { before: Option<Seat>, after: After, spoken: Option<Spoken> },
+}
+
+/// Has a connection react, and sends what it says.
+#[inline(always)]
+fn react(
+    connection: &mut Connection,
+    hub: &mut Hub,
+    ledger: &mut Ledger,
+    out: &mut Outgoing,
+    now: Now,
+    what: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
+) -> Reaction {
+    let before = connection.seat();
+    let backlog = connection.backlog();
+    let from = connection.peer.ip();
+    let mut turn = Turn::new(hub, now, out, backlog, from);
+    let after = connection.conversation().map_or(After::Wait, |talk| what(talk, &mut turn));
+    if matches!(after, After::Report(..)) {
+        return Reaction::Settle { before, after, spoken: None };
+    }
+    let spoken = speak(connection, ledger, hub, out, now);
+    let has_sent_all = backlog == 0 && connection.backlog() == 0;
+    if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
+        return Reaction::Over { before, length: spoken.length };
+    }
+    Reaction::Settle { before, after, spoken: Some(spoken) }
 }
 
 /// Nothing was there after all, or a signal came between (read(2)).

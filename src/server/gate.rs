@@ -240,7 +240,7 @@ impl Server {
     /// Refuses somebody for whom there is no place in the table. What has come from it is read, or
     /// closing would be a reset, and the reset could overtake the answer.
     fn turn_away(&mut self, fd: &Fd, peer: Peer, problem: &Problem, now: Now) {
-        let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog: 0, from: peer.ip() };
+        let mut turn = Turn::new(&mut self.hub, now, &mut self.out, 0, peer.ip());
         let _ = Conversation::new(now.tick).refuse(&mut turn, problem);
         let _ = sys::write(fd, &self.out.own);
         self.tell_refusal();

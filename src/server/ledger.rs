@@ -163,6 +163,7 @@ impl Ledger {
             self.change_name(before, account, given > 0, now);
         }
         if given > 0 {
+            self.woke(name);
             self.heard(name, given, tally.take_heard());
         }
     }

@@ -15,7 +15,7 @@ use super::narration::Cause;
 use super::{Server, timer_of};
 use crate::buffer::Outgoing;
 use crate::connection::{Connection, Parting};
-use crate::multiplexer::Token;
+use crate::multiplexer::{Interest, Token};
 use crate::sys;
 use crate::table::Id;
 use crate::technique::{After, Hub, Name, Question, Seat, Turn, Why};
@@ -47,7 +47,7 @@ pub(super) fn speak(
         return Spoken { length, said: Ok(()) };
     }
     ledger.said(name, length, out.all_payload());
-    Spoken { length, said: connection.say(out, now.tick) }
+    Spoken { length, said: connection.say(out, length, now.tick) }
 }
 
 impl Server {
@@ -60,8 +60,14 @@ impl Server {
         self.settle_from(id, before, After::Wait, now);
     }
 
+    /// Settles a connection that was asked for something that only the server itself can tell.
+    pub(super) fn settle_report(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
+        let after = self.answer_reports(id, after, now);
+        self.settle_from(id, before, after, now);
+    }
+
     /// Settles a connection after a reaction whose words are still to be spoken.
-    pub(super) fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
+    fn settle_from(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
@@ -101,9 +107,7 @@ impl Server {
             Parting::Linger(until) => self.tell_fin(until, now),
             Parting::Close(why) => return self.close(id, why, now),
         }
-        self.set_timer(id);
-        self.set_interest(id, now);
-        self.note_if_unfinished(id);
+        self.tell_others(id, now);
     }
 
     /// Gives the answers that only the server itself can give.
@@ -118,7 +122,7 @@ impl Server {
             };
             let backlog = connection.backlog();
             let from = connection.peer.ip();
-            let mut turn = Turn { hub: &mut self.hub, now, out: &mut self.out, backlog, from };
+            let mut turn = Turn::new(&mut self.hub, now, &mut self.out, backlog, from);
             after = match connection.conversation() {
                 Some(talk) => talk.answer(&mut turn, &manner, &answer),
                 None => After::Wait,
@@ -169,13 +173,11 @@ impl Server {
         }
     }
 
-    /// A deadline that only moves later is not told to the wheel: when the old one fires is time
-    /// enough. So an echo or a delivery touches no timer.
+    /// Tells the wheel, the loop and the kernel what they do not know yet. A deadline that only moves later is not
+    /// told to the wheel: when the old one fires is time enough. So an echo or a delivery touches no timer.
     #[inline]
-    fn set_timer(&mut self, id: Id) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+    fn tell_others(&mut self, id: Id, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else { return };
         let deadline = connection.deadline(&self.hub.settings);
         let armed = self.wheel.deadline(timer_of(id));
         let is_early_enough = armed.is_some_and(|armed| armed <= deadline.at);
@@ -183,32 +185,23 @@ impl Server {
             connection.armed = Some(deadline.kind);
             self.wheel.arm(timer_of(id), deadline.at);
         }
+        if !connection.noted && connection.is_unfinished(&self.hub) {
+            connection.noted = true;
+            self.unfinished.push(id);
+        }
+        let wanted = connection.wants(&self.hub.settings);
+        if wanted != connection.interest {
+            self.change_interest(id, wanted, now);
+        }
     }
 
-    /// The kernel is told only what it does not know yet.
-    #[inline]
-    fn set_interest(&mut self, id: Id, now: Now) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        let wanted = connection.wants(&self.hub.settings);
-        if wanted == connection.interest {
-            return;
-        }
+    fn change_interest(&mut self, id: Id, wanted: Interest, now: Now) {
+        let Some(connection) = self.table.get_mut(id) else { return };
         let before = std::mem::replace(&mut connection.interest, wanted);
         self.mirror.changed(connection.fd.number());
         match self.multiplexer.modify(&connection.fd, Token(id.to_bits()), wanted) {
             Ok(()) => self.tell_interest(id, before),
             Err(error) => self.close(id, failure(&error), now),
-        }
-    }
-
-    #[inline]
-    fn note_if_unfinished(&mut self, id: Id) {
-        let Some(connection) = self.table.get_mut(id) else { return };
-        if !connection.noted && connection.is_unfinished(&self.hub) {
-            connection.noted = true;
-            self.unfinished.push(id);
         }
     }
 

@@ -4,7 +4,7 @@
 use super::exchange::Exchange;
 use super::{Deadline, Hub, Name, News, Next, Question, Round, Seat, Technique, Turn, Why};
 use crate::buffer::{Inbox, Shared};
-use crate::http::response::Content;
+use crate::http::response::{Content, NO_CACHE};
 use crate::http::{Manner, Problem, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -46,6 +46,7 @@ impl Conversation {
     }
 
     /// Bytes came. They may be changed, for masks are taken off in place.
+    #[inline]
     pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
         if self.inbox.is_empty() {
             let (used, after) = self.read_on(bytes, turn);
@@ -57,6 +58,7 @@ impl Conversation {
         self.resume_with(bytes, turn)
     }
 
+    #[cold]
     fn resume_with(&mut self, fresh: &[u8], turn: &mut Turn<'_>) -> After {
         let mut bytes = self.inbox.take_with(fresh);
         let (used, after) = self.read_on(&mut bytes, turn);
@@ -67,6 +69,7 @@ impl Conversation {
     }
 
     /// Deals with as many bytes as can be dealt with, and says how many.
+    #[inline(always)]
     fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, After) {
         let mut used = 0;
         let mut is_same = !self.paused;
@@ -85,9 +88,9 @@ impl Conversation {
                 Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
                 Next::Same => {}
                 Next::Wait => is_same = false,
-                Next::Become(technique) => {
+                Next::Become => {
                     is_same = false;
-                    self.technique = technique;
+                    self.become_another(turn);
                     // Who comes while the server is going away is told so at once.
                     if turn.hub.draining
                         && let After::Close(why) = self.on_news(News::Draining, turn)
@@ -221,6 +224,12 @@ impl Conversation {
             }
     }
 
+    fn become_another(&mut self, turn: &mut Turn<'_>) {
+        if let Some(technique) = turn.becomes.take() {
+            self.technique = technique;
+        }
+    }
+
     fn follow(&mut self, next: Next, turn: &mut Turn<'_>) -> After {
         match next {
             Next::Wait => After::Wait,
@@ -230,8 +239,8 @@ impl Conversation {
                 self.turn_to_the_next(turn)
             }
             // Nobody becomes anything without a request.
-            Next::Become(technique) => {
-                self.technique = technique;
+            Next::Become => {
+                self.become_another(turn);
                 After::Wait
             }
             Next::Report(question) => After::Report(question),
@@ -259,7 +268,7 @@ impl Conversation {
         &mut self,
         turn: &mut Turn<'_>,
         manner: &Manner,
-        answer: &Result<(Status, &str, Vec<u8>), Problem>,
+        answer: &Result<(Status, &'static str, Vec<u8>), Problem>,
     ) -> After {
         if let Technique::Exchange(exchange) = &mut self.technique {
             exchange.settle(turn.now.tick);
@@ -268,8 +277,7 @@ impl Conversation {
         let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
         match answer {
             &Ok((status, media_type, ref body)) => {
-                let fields = [("Cache-Control", "no-cache")];
-                turn.answer(manner, status, &fields, Content::Whole(media_type, body));
+                turn.answer(manner, status, NO_CACHE, Content::Whole(media_type, body));
             }
             Err(problem) => turn.problem(manner, problem),
         }
@@ -323,7 +331,6 @@ impl Conversation {
     /// How many bytes it would like to read, when it has `backlog` bytes waiting to be sent. 0: it
     /// reads no more until something else has happened.
     pub fn appetite(&self, backlog: usize, settings: &Settings) -> usize {
-        let may_keep = settings.max_head.saturating_sub(self.inbox.len());
         match &self.technique {
             _ if self.paused => 0,
             // What comes behind a stream's request is dropped, so its end is always seen.
@@ -331,13 +338,16 @@ impl Conversation {
             // Who does not take its answers is asked for no more questions.
             _ if backlog > 0 => 0,
             Technique::Exchange(exchange) if exchange.is_owed() => 0,
-            Technique::Exchange(_) | Technique::LongPoll(_) => may_keep,
+            Technique::Exchange(_) | Technique::LongPoll(_) => {
+                settings.max_head.saturating_sub(self.inbox.len())
+            }
             Technique::WebSocket(_) => GULP,
         }
     }
 }
 
 impl Technique {
+    #[inline(always)]
     fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
         match self {
             Technique::Exchange(exchange) => exchange.on_bytes(bytes, turn),

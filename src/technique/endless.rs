@@ -6,7 +6,7 @@ use super::round::Round;
 use super::{Deadline, Due, Hub, News, Next, Seat, Turn, Why};
 use crate::buffer::Shared;
 use crate::channel::{ChannelId, Since};
-use crate::http::response::{Content, LAST_CHUNK};
+use crate::http::response::{Content, Fields, LAST_CHUNK};
 use crate::http::{Manner, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -33,15 +33,14 @@ impl Endless {
     pub(super) fn begin(
         turn: &mut Turn<'_>,
         manner: &Manner,
-        (media_type, cache): (&str, &str),
+        (media_type, fields): (&'static str, Fields<'_>),
         preface: &[u8],
         notation: &'static Notation,
         (channel, since): (ChannelId, Option<Since>),
     ) -> Endless {
-        let fields = [("Cache-Control", cache), ("X-Accel-Buffering", "no")];
         let framing = if manner.is_1_1 { Framing::Chunk } else { Framing::Plain };
         let manner = Manner { keep_alive: false, ..*manner };
-        turn.answer(&manner, Status::Ok, &fields, Content::Streamed(media_type));
+        turn.answer(&manner, Status::Ok, fields, Content::Streamed(media_type));
         framing.say(turn, Opcode::Text, preface);
         let feed = Feed::open(turn, notation, framing, channel, since);
         let lease = turn.hub.settings.stream_lease;

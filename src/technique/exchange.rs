@@ -5,9 +5,9 @@ use super::long_poll;
 use super::websocket::WebSocket;
 use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream, wish};
 use crate::channel::{ChannelId, ChannelName};
-use crate::http::response::{CONTINUE, Content};
+use crate::http::response::{CONTINUE, Content, Fields, NO_CACHE};
 use crate::http::router::{Report, route, this_machine_only};
-use crate::http::{Body, Manner, Parsed, Problem, Request, Route, Status};
+use crate::http::{Body, Manner, Problem, Request, Route, Status};
 use crate::page::SECURITY_POLICY;
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -86,7 +86,7 @@ impl Exchange {
             Err(problem) => (0, refuse(turn, &upload.manner, &problem)),
             Ok(used) if upload.body.is_whole() => {
                 let Upload { manner, route, body } = *upload;
-                (used, self.act(turn, manner, route, body.content))
+                (used, self.act(turn, &manner, &route, body.content))
             }
             Ok(used) => {
                 self.stage = Stage::Body(upload);
@@ -106,23 +106,27 @@ impl Exchange {
     }
 
     fn on_head(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
-        match Request::parse(bytes, turn.hub.settings.max_head) {
-            Ok(Parsed::Whole(request, length)) => {
+        let mut request = Request::EMPTY;
+        match request.read(bytes, turn.hub.settings.max_head) {
+            Ok(Some(length)) => {
                 self.looked_at = 0;
                 (length, self.on_request(&request, turn))
             }
-            Ok(Parsed::Partial) => {
-                self.looked_at = bytes.len() as u32;
-                match self.stage {
-                    // The first head counts from accept, a later one from its first byte.
-                    Stage::Fresh => self.stage = Stage::Head,
-                    Stage::Idle => (self.stage, self.since) = (Stage::Head, turn.now.tick),
-                    _ => {}
-                }
-                (0, Next::Wait)
-            }
+            Ok(None) => (0, self.await_the_rest(bytes, turn)),
             Err(problem) => (0, refuse(turn, &Manner::BROKEN, &problem)),
         }
+    }
+
+    /// The head is not whole yet.
+    fn await_the_rest(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> Next {
+        self.looked_at = bytes.len() as u32;
+        match self.stage {
+            // The first head counts from accept, a later one from its first byte.
+            Stage::Fresh => self.stage = Stage::Head,
+            Stage::Idle => (self.stage, self.since) = (Stage::Head, turn.now.tick),
+            _ => {}
+        }
+        Next::Wait
     }
 
     fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
@@ -131,7 +135,7 @@ impl Exchange {
         let keep_body = matches!(route, Ok(Route::Publish(..) | Route::Multiplexer | Route::BringCrowd));
         let body = match Body::begin(request.framing, keep_body, max_body, max_head) {
             Err(problem) => return refuse(turn, &manner, &problem),
-            Ok(None) => return self.act(turn, manner, route, Vec::new()),
+            Ok(None) => return self.act(turn, &manner, &route, Vec::new()),
             Ok(Some(body)) => body,
         };
         if request.expects_continue {
@@ -150,23 +154,28 @@ impl Exchange {
     fn act(
         &mut self,
         turn: &mut Turn<'_>,
-        manner: Manner,
-        route: Result<Route, Problem>,
+        manner: &Manner,
+        route: &Result<Route, Problem>,
         body: Vec<u8>,
     ) -> Next {
-        let manner = Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..manner };
+        let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
         // The answer is charged to whom the request is counted for.
         let name = route.as_ref().map_or(Name::Http, technique_of);
         (self.stage, self.since, self.spoke, self.looks) = (Stage::Idle, turn.now.tick, name, false);
         turn.hub.tally.ask(name, body.len());
-        match route.and_then(|route| self.take(turn, manner, route, body)) {
-            Ok(Next::Wait) => self.answered(manner.keep_alive),
-            Ok(next) => next,
-            Err(problem) => {
-                turn.problem(&manner, &problem);
-                self.answered(manner.keep_alive && !problem.fatal)
-            }
+        match route {
+            Ok(route) => match self.take(turn, manner, route, body) {
+                Ok(Next::Wait) => self.answered(manner.keep_alive),
+                Ok(next) => next,
+                Err(problem) => self.answer_problem(turn, manner, &problem),
+            },
+            Err(problem) => self.answer_problem(turn, manner, problem),
         }
+    }
+
+    fn answer_problem(&self, turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
+        turn.problem(manner, problem);
+        self.answered(manner.keep_alive && !problem.fatal)
     }
 
     fn answered(&self, keep_alive: bool) -> Next {
@@ -176,64 +185,60 @@ impl Exchange {
     fn take(
         &mut self,
         turn: &mut Turn<'_>,
-        manner: Manner,
-        route: Route,
+        manner: &Manner,
+        route: &Route,
         body: Vec<u8>,
     ) -> Result<Next, Problem> {
         Ok(match route {
             Route::ShortPoll(ask) => {
                 let channel = open(turn, &ask.channel)?;
-                short_poll::answer(turn, &manner, channel, ask.since);
+                short_poll::answer(turn, manner, channel, ask.since);
                 Next::Wait
             }
             Route::LongPoll(ask, hold, browser) => {
                 let channel = open(turn, &ask.channel)?;
-                long_poll::begin(turn, manner, &ask, channel, hold, browser)
+                long_poll::begin(turn, *manner, ask, channel, *hold, browser)
             }
             Route::Sse(ask, padding) => {
                 let channel = open(turn, &ask.channel)?;
-                sse::begin(turn, &manner, (channel, ask.since), padding)
+                sse::begin(turn, manner, (channel, ask.since), *padding)
             }
             Route::Stream(ask) => {
                 let channel = open(turn, &ask.channel)?;
-                stream::begin(turn, &manner, (channel, ask.since))
+                stream::begin(turn, manner, (channel, ask.since))
             }
             Route::WebSocket(ask, handshake) => {
                 let channel = open(turn, &ask.channel)?;
-                WebSocket::begin(turn, &manner, &handshake, Some((channel, ask.since)))
+                WebSocket::begin(turn, manner, handshake, Some((channel, ask.since)))
             }
-            Route::Echo(handshake) => WebSocket::begin(turn, &manner, &handshake, None),
+            Route::Echo(handshake) => WebSocket::begin(turn, manner, handshake, None),
             Route::Publish(channel, media) => {
-                let channel = open(turn, &channel)?;
-                publish::publish(turn, &manner, channel, media, body)?;
+                let channel = open(turn, channel)?;
+                publish::publish(turn, manner, channel, *media, body)?;
                 Next::Wait
             }
             Route::Glimpse(media_type) => {
-                let fields = [("Cache-Control", "no-cache")];
-                turn.answer(&manner, Status::Ok, &fields, Content::Unsaid(media_type));
+                turn.answer(manner, Status::Ok, NO_CACHE, Content::Unsaid(media_type));
                 Next::Wait
             }
             Route::Options(allow, is_preflight) => {
                 let fields = [
-                    ("Allow", allow),
+                    ("Allow", *allow),
                     ("Access-Control-Allow-Methods", allow),
                     ("Access-Control-Allow-Headers", "Cache-Control, Content-Type, Last-Event-ID"),
                     ("Access-Control-Max-Age", "600"),
                 ];
-                let fields = if is_preflight { &fields[..] } else { &fields[..1] };
-                turn.answer(&manner, Status::NoContent, fields, Content::Empty);
+                let fields = if *is_preflight { &fields[..] } else { &fields[..1] };
+                turn.answer(manner, Status::NoContent, Fields::own(fields), Content::Empty);
                 Next::Wait
             }
             Route::Page(asset, browser) => {
                 let wants_cookie = asset.path == "/" && !browser.has_cookie;
                 let cookie = if wants_cookie { turn.hub.new_cookie() } else { String::new() };
-                let fields = [
-                    ("Cache-Control", "no-cache"),
-                    ("Content-Security-Policy", SECURITY_POLICY),
-                    ("Set-Cookie", cookie.as_str()),
-                ];
-                let fields = if wants_cookie { &fields[..] } else { &fields[..2] };
-                turn.answer(&manner, Status::Ok, fields, Content::Whole(asset.media_type, asset.bytes));
+                let own = [("Content-Security-Policy", SECURITY_POLICY), ("Set-Cookie", cookie.as_str())];
+                let own = if wants_cookie { &own[..] } else { &own[..1] };
+                let fields = Fields { own, ..NO_CACHE };
+                turn.answer(manner, Status::Ok, fields, Content::Whole(asset.media_type, asset.bytes));
                 Next::Wait
             }
             Route::Health => {
@@ -243,27 +248,26 @@ impl Exchange {
                         "The server is going away; ask another.",
                     ));
                 }
-                let fields = [("Cache-Control", "no-cache")];
                 turn.answer(
-                    &manner,
+                    manner,
                     Status::Ok,
-                    &fields,
+                    NO_CACHE,
                     Content::Whole("text/plain;charset=UTF-8", b"ok\n"),
                 );
                 Next::Wait
             }
-            Route::Report(report) => self.owe(report, manner),
+            Route::Report(report) => self.owe(report.clone(), *manner),
             Route::Multiplexer => {
                 check_here(turn)?;
-                self.owe(Report::Multiplexer(wish::multiplexer(&body)?), manner)
+                self.owe(Report::Multiplexer(wish::multiplexer(&body)?), *manner)
             }
             Route::BringCrowd => {
                 check_here(turn)?;
-                self.owe(Report::BringCrowd(Box::new(wish::crowd(&body)?)), manner)
+                self.owe(Report::BringCrowd(Box::new(wish::crowd(&body)?)), *manner)
             }
             Route::DismissCrowd => {
                 check_here(turn)?;
-                self.owe(Report::DismissCrowd, manner)
+                self.owe(Report::DismissCrowd, *manner)
             }
         })
     }

@@ -27,11 +27,13 @@ impl Framing {
     }
 
     /// Says it to this client alone.
+    #[inline]
     pub(super) fn say(self, turn: &mut Turn<'_>, opcode: Opcode, words: &[u8]) {
         turn.out.payload += self.append(&mut turn.out.own, opcode, words, &mut turn.hub.deflate);
     }
 
     /// Appends it, and returns how many of the bytes are payload.
+    #[inline(always)]
     fn append(self, out: &mut Vec<u8>, opcode: Opcode, words: &[u8], deflate: &mut Deflate) -> usize {
         match self {
             Framing::Plain => out.extend_from_slice(words),

@@ -1,9 +1,9 @@
 //! What all conversations of a server share, and what one of them may touch in a turn of the loop.
 
-use super::Tally;
+use super::{Next, Tally, Technique};
 use crate::buffer::Outgoing;
 use crate::channel::{ChannelId, Channels, Cursor, Data, Delivered, Epoch};
-use crate::http::response::{self, Content, Opening};
+use crate::http::response::{self, Content, Fields, Heads};
 use crate::http::{Manner, Problem, Status};
 use crate::random::Random;
 use crate::rate::RateLimit;
@@ -28,7 +28,7 @@ pub struct Hub {
     pub(super) deflate: Deflate,
     rate: Option<RateLimit>,
     pub(super) random: Random,
-    opening: Opening,
+    heads: Heads,
     secret: u64,
 }
 
@@ -47,7 +47,7 @@ impl Hub {
             draining: false,
             deflate: Deflate::default(),
             random: Random::new(seed),
-            opening: Opening::default(),
+            heads: Heads::default(),
             secret: seed,
         }
     }
@@ -59,11 +59,11 @@ impl Hub {
         now: Now,
         manner: &Manner,
         status: Status,
-        fields: &[(&str, &str)],
+        fields: Fields<'_>,
         content: Content<'_>,
     ) {
         let origin = manner.cors.allows(&self.settings.allow_origin);
-        response::write(out, manner, status, (&mut self.opening, now.wall), origin, fields, content);
+        response::write(out, manner, status, (&mut self.heads, now.wall), origin, fields, content);
     }
 
     /// Who polls where: told apart by 64 bits that nobody can aim at without knowing the seed.
@@ -92,15 +92,36 @@ pub struct Turn<'a> {
     pub backlog: usize,
     /// From where it speaks, if that has an address.
     pub from: Option<IpAddr>,
+    /// What it speaks from here on, if that is another technique. (It lies here, and not in what is returned, for
+    /// it is large, and would be carried through every call between a request and the conversation.)
+    pub(super) becomes: Option<Technique>,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    /// A turn in which nothing has happened yet.
+    #[inline(always)]
+    pub fn new(
+        hub: &'a mut Hub,
+        now: Now,
+        out: &'a mut Outgoing,
+        backlog: usize,
+        from: Option<IpAddr>,
+    ) -> Turn<'a> {
+        Turn { hub, now, out, backlog, from, becomes: None }
+    }
+
+    /// It speaks another technique from here on.
+    pub(super) fn becomes(&mut self, technique: Technique) -> Next {
+        self.becomes = Some(technique);
+        Next::Become
+    }
+
     /// Answers a request, and counts it.
     pub(super) fn answer(
         &mut self,
         manner: &Manner,
         status: Status,
-        fields: &[(&str, &str)],
+        fields: Fields<'_>,
         content: Content<'_>,
     ) {
         self.hub.tally.request(manner.path, status);
@@ -125,6 +146,6 @@ impl Turn<'_> {
         let manner = Manner { keep_alive: manner.keep_alive && !problem.fatal, ..*manner };
         let body = problem.json();
         let content = Content::Whole("application/problem+json", &body);
-        self.answer(&manner, problem.status, problem.fields, content);
+        self.answer(&manner, problem.status, Fields::fixed(problem.fields), content);
     }
 }

@@ -11,7 +11,7 @@ use super::short_poll::{self, Kind};
 use super::{Deadline, Due, Name, News, Next, Seat, Technique, Turn, Why};
 use crate::buffer::Encoded;
 use crate::channel::{Audience, ChannelId, Place};
-use crate::http::response::Content;
+use crate::http::response::{Content, NO_CACHE};
 use crate::http::router::{Ask, JSON};
 use crate::http::{Browser, Manner, Status};
 use crate::tick::Tick;
@@ -36,7 +36,7 @@ pub(super) fn begin(
     ask: &Ask,
     channel: ChannelId,
     hold: Duration,
-    browser: Browser,
+    browser: &Browser,
 ) -> Next {
     let news = turn.hub.channels.get(channel);
     let place = ask.since.map_or(news.from_now(), |since| news.from(since));
@@ -46,7 +46,7 @@ pub(super) fn begin(
         ends: turn.now.tick + hold,
         manner,
         needs_cookie: !browser.has_cookie,
-        browser: browser.id.map(|id| turn.hub.browser_key(channel, &id)),
+        browser: browser.id.as_deref().map(|id| turn.hub.browser_key(channel, id)),
     };
     if place.missed || place.heard < news.last() {
         poll.answer_now(turn, place)
@@ -55,7 +55,7 @@ pub(super) fn begin(
     } else if hold.is_zero() {
         poll.answer(turn, Kind::Timeout)
     } else {
-        Next::Become(Technique::LongPoll(poll))
+        turn.becomes(Technique::LongPoll(poll))
     }
 }
 
@@ -121,7 +121,7 @@ impl LongPoll {
         let (body, last) = short_poll::events(turn.hub.channels.get(self.channel), place);
         let mut bytes = Vec::new();
         let content = Content::Whole(JSON, &body);
-        turn.hub.write_answer(&mut bytes, turn.now, &self.manner, Status::Ok, short_poll::FIELDS, content);
+        turn.hub.write_answer(&mut bytes, turn.now, &self.manner, Status::Ok, NO_CACHE, content);
         (Encoded { bytes, payload: body.len() }, last)
     }
 

@@ -66,8 +66,8 @@ enum Next {
     /// Nothing at all: what was said is all there is to tell of. Seat, name, appetite and the kind of the
     /// deadline are what they were, and the deadline itself is no earlier.
     Same,
-    /// Another technique from here on.
-    Become(Technique),
+    /// Another technique from here on: the one that was put down in [`Turn::becomes`].
+    Become,
     /// The answer that was owed is out; the next request is awaited.
     Answered,
     /// An answer that only the server itself can give.

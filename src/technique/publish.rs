@@ -2,7 +2,7 @@
 
 use super::Turn;
 use crate::channel::{Audience, ChannelId, Data};
-use crate::http::response::Content;
+use crate::http::response::{Content, Fields};
 use crate::http::router::{JSON, Media};
 use crate::http::{Manner, Problem, Status};
 
@@ -26,7 +26,7 @@ pub(super) fn publish(
     );
     answer.extend_from_slice(counts.as_bytes());
     answer.push(b'\n');
-    turn.answer(manner, Status::Created, &[], Content::Whole(JSON, &answer));
+    turn.answer(manner, Status::Created, Fields::NONE, Content::Whole(JSON, &answer));
     Ok(())
 }
 

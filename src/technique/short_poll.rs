@@ -5,7 +5,7 @@
 
 use super::{Name, Turn};
 use crate::channel::{Channel, ChannelId, Place, Since};
-use crate::http::response::Content;
+use crate::http::response::{Content, Fields, NO_CACHE};
 use crate::http::router::JSON;
 use crate::http::{Manner, Status};
 
@@ -61,15 +61,15 @@ pub(super) fn answer_now(
     send(turn, manner, &body, cookie);
 }
 
-/// What the answer to every poll says besides.
-pub(super) const FIELDS: &[(&str, &str)] = &[("Cache-Control", "no-cache")];
-
 /// Sends the answer to a poll.
 pub(super) fn send(turn: &mut Turn<'_>, manner: &Manner, body: &[u8], cookie: Option<&str>) {
     let content = Content::Whole(JSON, body);
     match cookie {
-        None => turn.answer(manner, Status::Ok, FIELDS, content),
-        Some(cookie) => turn.answer(manner, Status::Ok, &[FIELDS[0], ("Set-Cookie", cookie)], content),
+        None => turn.answer(manner, Status::Ok, NO_CACHE, content),
+        Some(cookie) => {
+            let own = [("Set-Cookie", cookie)];
+            turn.answer(manner, Status::Ok, Fields { own: &own, ..NO_CACHE }, content);
+        }
     }
 }
 

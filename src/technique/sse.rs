@@ -5,6 +5,7 @@ use super::feed::Notation;
 use super::{Name, Next, Technique, Turn};
 use crate::channel::{Audience, ChannelId, Cursor, Event, Since};
 use crate::http::Manner;
+use crate::http::response::Fields;
 use crate::http::router::EVENT_STREAM;
 
 /// How long EventSource waits before it comes again, in milliseconds; up to a second more is added by
@@ -15,6 +16,9 @@ const RETRY: u64 = 2000;
 static FIELDS: Notation =
     Notation { technique: Name::Sse, audience: Audience::Sse, write_place, write_event, heartbeat: b":\n\n" };
 
+/// nginx is to pass on at once what there is.
+const HEAD: Fields<'_> = Fields::fixed(&[("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")]);
+
 /// Answers `GET /connect`, after `padding` bytes of comment.
 pub(super) fn begin(
     turn: &mut Turn<'_>,
@@ -23,8 +27,8 @@ pub(super) fn begin(
     padding: usize,
 ) -> Next {
     let preface = comment_of(padding);
-    let head = (EVENT_STREAM, "no-cache");
-    Next::Become(Technique::Sse(Endless::begin(turn, manner, head, &preface, &FIELDS, place)))
+    let sse = Endless::begin(turn, manner, (EVENT_STREAM, HEAD), &preface, &FIELDS, place);
+    turn.becomes(Technique::Sse(sse))
 }
 
 /// A comment of so many bytes, its newline included.

@@ -6,6 +6,7 @@ use super::feed::Notation;
 use super::{Name, Next, Technique, Turn, object};
 use crate::channel::{Audience, ChannelId, Since};
 use crate::http::Manner;
+use crate::http::response::Fields;
 use crate::http::router::NDJSON;
 
 /// Lines. A silence is broken by an empty one.
@@ -25,9 +26,11 @@ static LINES: Notation = Notation {
 
 /// There is nothing to keep of an answer without end. A browser that may keep it does so: Chromium reads on as fast as
 /// the server writes, whether its page reads or not, and so a slow page would never be seen as one.
-const CACHE: &str = "no-cache, no-store";
+const HEAD: Fields<'_> =
+    Fields::fixed(&[("Cache-Control", "no-cache, no-store"), ("X-Accel-Buffering", "no")]);
 
 /// Answers `GET /stream`.
 pub(super) fn begin(turn: &mut Turn<'_>, manner: &Manner, place: (ChannelId, Option<Since>)) -> Next {
-    Next::Become(Technique::Stream(Endless::begin(turn, manner, (NDJSON, CACHE), b"", &LINES, place)))
+    let stream = Endless::begin(turn, manner, (NDJSON, HEAD), b"", &LINES, place);
+    turn.becomes(Technique::Stream(stream))
 }

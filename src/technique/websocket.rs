@@ -8,7 +8,7 @@ use super::round::Round;
 use super::{Deadline, Due, Hub, Name, News, Next, Seat, Technique, Turn, Why, object};
 use crate::buffer::Shared;
 use crate::channel::{Audience, ChannelId, Data, Since};
-use crate::http::response::Content;
+use crate::http::response::{Content, Fields};
 use crate::http::{Manner, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -70,14 +70,15 @@ impl WebSocket {
             ("Sec-WebSocket-Extensions", extensions.as_deref().unwrap_or_default()),
         ];
         let fields = if extensions.is_some() { &fields[..] } else { &fields[..3] };
-        turn.answer(manner, Status::SwitchingProtocols, fields, Content::Empty);
+        turn.answer(manner, Status::SwitchingProtocols, Fields::own(fields), Content::Empty);
         let framing =
             handshake.deflate.map_or(Framing::Frames, |agreement| Framing::Deflated(agreement.window_bits));
         let feed = subscription.map(|(channel, since)| Feed::open(turn, &MESSAGES, framing, channel, since));
         let (reader, since) = (Reader::default(), turn.now.tick);
-        Next::Become(Technique::WebSocket(WebSocket { reader, feed, framing, state: State::Open, since }))
+        turn.becomes(Technique::WebSocket(WebSocket { reader, feed, framing, state: State::Open, since }))
     }
 
+    #[inline(always)]
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
         let is_same = self.state == State::Open;
         if self.state != State::Closing && !bytes.is_empty() {
@@ -94,6 +95,7 @@ impl WebSocket {
         }
     }
 
+    #[inline(always)]
     fn on_said(&mut self, said: Said<'_>, turn: &mut Turn<'_>) -> Next {
         match (said, self.state) {
             (Said::Close(_), State::Closing) => return Next::Close(Why::Draining),
