@@ -125,6 +125,24 @@ fn a_table_is_markdown_if_asked_for() {
 }
 
 #[test]
+fn an_event_costs_epoll_what_it_costs_and_poll_and_select_what_is_there() {
+    let picture = scratch("growth.svg");
+    let report = json(&["growth", "--quick", "--svg", picture.to_str().unwrap()]);
+    let rows = report["tables"][0]["rows"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["idle"].as_u64().unwrap()).collect::<Vec<_>>(), [100, 300, 960]);
+    let cost = |row: usize, mechanism: &str| rows[row][mechanism]["median"].as_f64().unwrap();
+    assert!(cost(0, "epoll") > 0.0, "{rows:?}");
+    for mechanism in ["poll", "select"] {
+        // Nine times as many are there, and each is looked at: on any machine that shows.
+        assert!(cost(2, mechanism) > 1.5 * cost(0, mechanism), "{mechanism}: {rows:?}");
+        assert!(cost(2, mechanism) > 1.5 * cost(2, "epoll"), "{mechanism}: {rows:?}");
+    }
+    let drawn = std::fs::read_to_string(&picture).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.contains("silent connections"));
+    std::fs::remove_file(picture).unwrap();
+}
+
+#[test]
 fn a_wait_of_select_and_poll_costs_what_is_watched() {
     let picture = scratch("readiness.svg");
     let report = json(&["readiness", "--quick", "--svg", picture.to_str().unwrap()]);

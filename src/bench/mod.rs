@@ -14,6 +14,7 @@
 pub mod crowd;
 pub mod ears;
 pub mod floor;
+pub mod growth;
 pub mod idle;
 pub mod line;
 pub mod machine;

@@ -1,7 +1,9 @@
 //! `doorbell bench`: comparisons, as a table, as Markdown, as JSON and as a picture.
 
 use super::fail;
-use crate::bench::{self, Effort, Report, floor, idle, matrix, peers, readiness, receipt, techniques, wheel};
+use crate::bench::{
+    self, Effort, Report, floor, growth, idle, matrix, peers, readiness, receipt, techniques, wheel,
+};
 use crate::sys::{self, Fd};
 use clap::{Args, Subcommand};
 use std::io;
@@ -27,6 +29,9 @@ enum Bench {
     /// What one wait costs over select, poll and epoll, as the crowd grows from 10 to 19,000
     #[command(after_help = "Example:\n  doorbell bench readiness --svg readiness.svg")]
     Readiness(Timing),
+    /// What an event costs the server beside 100 to 18,000 connections that say nothing, over each mechanism
+    #[command(after_help = "Example:\n  doorbell bench growth --svg growth.svg")]
+    Growth(Timing),
     /// What a client costs that waits: bytes of the server's memory and of the kernel's, with 10,000 of them
     #[command(after_help = "Example:\n  doorbell bench idle --markdown")]
     Idle(Timing),
@@ -160,6 +165,7 @@ pub(super) fn run(words: Words) -> ExitCode {
             counting.run("receipt", |effort| receipt::run(effort, crowd))
         }
         Bench::Readiness(flags) => flags.run("readiness", readiness::run),
+        Bench::Growth(flags) => flags.run("growth", growth::run),
         Bench::Idle(flags) => flags.run("idle", idle::run),
         Bench::Peers(Comparing { timing, peers, clients }) => {
             timing.run("peers", |effort| peers::run(effort, &peers, clients))
