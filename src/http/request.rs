@@ -303,9 +303,8 @@ fn has_token(list: &str, token: &str) -> bool {
 }
 
 fn text<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Problem> {
-    let value =
-        std::str::from_utf8(field.value).map_err(|_| malformed("A field of the head is not text."))?;
-    Ok(value.trim_matches([' ', '\t']))
+    // httparse has taken the white space around it away.
+    std::str::from_utf8(field.value).map_err(|_| malformed("A field of the head is not text."))
 }
 
 fn once<'b>(slot: &mut Option<&'b str>, value: &'b str, name: &str) -> Result<(), Problem> {

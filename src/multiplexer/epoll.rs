@@ -56,7 +56,9 @@ impl Multiplexer for Epoll {
             sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout))
         })?;
         ready.clear();
-        ready.extend(self.events[..count].iter().map(|event| answer(*event)));
+        for event in &self.events[..count] {
+            ready.push(answer(*event));
+        }
         Ok(())
     }
 }

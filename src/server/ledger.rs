@@ -106,17 +106,17 @@ impl Ledger {
     /// One of its connections was ready or due in this turn.
     #[inline]
     pub(super) fn woke(&mut self, name: Name) {
-        self.woken |= 1 << name as u8;
+        let bit = 1 << name as u8;
+        if self.woken & bit == 0 {
+            self.woken |= bit;
+            self.entries[name as usize].wakeups += 1;
+        }
     }
 
     /// The turn is over.
     #[inline]
     pub(super) fn end_turn(&mut self) {
-        let mut woken = std::mem::take(&mut self.woken);
-        while woken != 0 {
-            self.entries[woken.trailing_zeros() as usize].wakeups += 1;
-            woken &= woken - 1;
-        }
+        self.woken = 0;
     }
 
     /// How many connections speak this at present.
