@@ -201,9 +201,9 @@ function webSocket(follower, attempt) {
   });
 }
 
-// How a request ends whose attempt is over: of itself, or because it was wanted no more, or by a failure.
+// How a request ended that was not answered: it failed, unless it was given up because it was wanted no more.
 function end({ signal }) {
-  return { ended: true, failed: signal.reason instanceof Failure && signal.reason !== AGAIN };
+  return { ended: true, failed: !signal.aborted || (signal.reason instanceof Failure && signal.reason !== AGAIN) };
 }
 
 // Runs until it fails or is aborted; what `begin` returns tidies up after both.
@@ -294,6 +294,7 @@ export class Follower {
       const began = Date.now();
       try {
         this.cursor ??= await this.start(this, attempt);
+        attempt.signal.throwIfAborted();
         await TECHNIQUES[this.via](this, attempt);
         attempt.signal.throwIfAborted();
         failures = 0;
@@ -339,9 +340,12 @@ export class Follower {
 
   // If plain HTTP gets through and this does not, twice in a row, then something between us and the
   // server does not let it.
+  #blocked = 0;
   async #fallsBack(error, failures) {
     const next = FALL_BACK[this.via];
-    if (!next || failures < 2 || error.note?.key === 'cut' || !await isThere()) {
+    this.#blocked = failures > 1 ? this.#blocked : 0;
+    this.#blocked = next && error.note?.key !== 'cut' && await isThere() ? this.#blocked + 1 : 0;
+    if (this.#blocked < 2) {
       return false;
     }
     this.via = next;
@@ -377,7 +381,7 @@ export class Follower {
       return this.take(said, request);
     } finally {
       clearTimeout(late);
-      this.on.answers(request, { ...end(attempt), failed: true }); // unless it has ended
+      this.on.answers(request, end(attempt)); // unless it was answered
     }
   }
 
@@ -393,7 +397,7 @@ export class Follower {
       }
       return { request, answer, sent };
     } catch (error) {
-      this.on.answers(request, { ...end(attempt), failed: attempt.signal.reason !== AGAIN });
+      this.on.answers(request, end(attempt));
       throw error;
     } finally {
       clearTimeout(late);
@@ -412,6 +416,7 @@ export class Follower {
     for (const event of events) {
       this.on.event(event, request, { was: this.cursor, missed: said.missed });
       this.cursor = event.id;
+      this.#blocked = 0; // It does get through.
     }
     this.cursor = said.cursor ?? this.cursor;
     return said;

@@ -9,8 +9,15 @@ export const KINDS = [
   'long_poll', 'stream', 'sse', 'websocket', 'short_poll', 'http', 'onlooker',
   'listener', 'epoll', 'signal', 'spare', 'crowd', 'other',
 ];
-KINDS.word = (kind) => (kind === 'crowd' ? 'crowdKind' : kind);
-KINDS.icon = (kind) => shape(paths[kind] ? kind : kind === 'onlooker' ? 'http' : 'ink', SHAPES[kind] ?? OTHERS[kind] ?? OTHERS.other);
+
+/** The word of a kind. */
+export const wordOf = (kind) => say(kind === 'crowd' ? 'crowdKind' : kind);
+
+/** The name of a kind's colour. */
+export const colourOf = (kind) => (SHAPES[kind] ? kind : kind === 'onlooker' ? 'http' : 'ink');
+
+/** The shape of a kind, for the legend. */
+export const iconOf = (kind) => shape(colourOf(kind), SHAPES[kind] ?? OTHERS[kind] ?? OTHERS.other);
 
 /** The shapes of what is no connection, and of an onlooker. */
 const OTHERS = {
@@ -40,14 +47,15 @@ export function isFull({ interest = [] }) {
 }
 
 /** An fd in words. */
-export function fdWords({ fd, kind, technique, onlooker, peer, channel, target, deadline_ms: deadline, interest, watched }) {
-  const parts = [`fd ${fd}`, say(KINDS.word(kindOf({ kind, technique, onlooker }))), peer, channel && `${say('channel')} ${channel}`, target];
+export function fdWords({ fd, kind, technique, onlooker, peer, channel, target, interest, watched, ...rest }) {
+  const what = wordOf(kindOf({ kind, technique, onlooker }));
+  const parts = [`fd ${fd}`, what, peer, channel && `${say('channel')} ${channel}`, target];
   if (watched) {
     const [ours, kernels] = [interest ?? [], watched].map((events) => events.join('|') || '∅');
     parts.push(ours === kernels ? kernels : `${ours} ≠ ${kernels}`);
   }
-  if (deadline !== undefined) {
-    parts.push(say('deadlineIn', { s: duration(deadline) }));
+  if (rest.deadline_ms !== undefined) {
+    parts.push(say('deadlineIn', { s: duration(rest.deadline_ms) }));
   }
   return parts.filter(Boolean).join(' · ');
 }
@@ -80,7 +88,7 @@ function drawCell(pen, fd, x, y, index) {
   pen.save();
   pen.translate(x + 0.5, y + 0.5);
   pen.scale((size - 1) / 16, (size - 1) / 16);
-  pen.fillStyle = colours[kind] ?? (kind === 'onlooker' ? colours.http : colours.ink);
+  pen.fillStyle = colours[colourOf(kind)];
   pen.fill(paths[kind] ?? others[kind] ?? others.other, 'evenodd');
   if (fd.agree === false || index === pointed || isFull(fd)) {
     pen.strokeStyle = fd.agree === false ? colours.ill : colours.ink;

@@ -2,7 +2,7 @@
 
 import { reason, refusal } from './client.js';
 import { find, make, write } from './dom.js';
-import { drawGrid, fdWords, isFull, KINDS, kindOf } from './grid.js';
+import { drawGrid, fdWords, iconOf, isFull, KINDS, kindOf, wordOf } from './grid.js';
 import { drawWheel } from './wheel.js';
 import { count, duration, noteWords, onSpeak, say, spoken } from './words.js';
 
@@ -14,14 +14,18 @@ const SHOWN_TURNS = 16;
 const SHOWN_LINES = 10; // of each
 const KEPT = 5_000; // turns and samples on the time axis
 /** By what each mechanism waits, as strace calls it. */
-export const WAITS = { select: 'pselect6', poll: 'poll', epoll: 'epoll_wait' };
+const WAITS = { select: 'pselect6', poll: 'poll', epoll: 'epoll_wait' };
 
 export class Kernel {
+  #wasAsked;
   latest = null; // what was told last
   samples = []; // of the time axis: from when to when how many calls and wake-ups a second
   turns = []; // turns of the loop, by our clock
   switches = []; // of the mechanism: when, from what, to what
   onAnswer = []; // who wants to hear of each answer
+  asked = new Promise((resolve) => { // until the first question was answered, or was not
+    this.#wasAsked = resolve;
+  });
   isSeen = false;
 
   #before = null;
@@ -86,6 +90,7 @@ export class Kernel {
       this.#trouble = reason(error);
       this.#before = null;
     }
+    this.#wasAsked();
     this.#draw();
   }
 
@@ -257,10 +262,10 @@ function drawFds(told) {
   const present = [...numbers].filter(([, number]) => number);
   const items = present.map(([kind, number]) => {
     const item = make('li');
-    item.append(KINDS.icon(kind), `${say(KINDS.word(kind))} ${count(number)}`);
+    item.append(iconOf(kind), `${wordOf(kind)} ${count(number)}`);
     return item;
   });
-  const list = present.map(([kind, number]) => `${say(KINDS.word(kind))} ${number}`).join(', ');
+  const list = present.map(([kind, number]) => `${wordOf(kind)} ${number}`).join(', ');
   if (find('kinds').dataset.list !== list) {
     find('kinds').dataset.list = list;
     find('kinds').replaceChildren(...items);
@@ -272,7 +277,9 @@ function drawFds(told) {
 function drawAgreement({ disagreements, fds, open_fds: open }) {
   const wrong = fds.filter(({ agree }) => agree === false).map(fdWords);
   const watched = fds.filter(({ watched }) => watched?.length).length;
-  const words = disagreements ? say('disagree', { n: disagreements, list: wrong.join('; ') }) : say('agreeAll', { n: count(watched) });
+  const words = disagreements
+    ? say('disagree', { n: disagreements, list: wrong.join('; ') })
+    : say('agreeAll', { n: count(watched) });
   write(find('agree'), open > fds.length ? `${words} ${say('fdsCut', { n: count(fds.length) })}` : words);
   find('agree').classList.toggle('is-ill', disagreements > 0);
 }

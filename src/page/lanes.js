@@ -130,6 +130,7 @@ class Lane {
   /** Shows bytes of header, which only the server can see. */
   showHeader(number) {
     write(this.part('.header'), number === null ? '–' : bytes(number));
+    this.part('.header').dataset.bytes = number ?? '';
   }
 }
 
@@ -159,6 +160,9 @@ export class Lanes {
     const { follower } = this.all.find(({ technique }) => technique === 'long_poll');
     const attempt = new AbortController();
     const { cursor } = await follower.askFor('/poll', { timeout: 0, client: CLIENT }, attempt, 10_000);
+    if (follower.state === 'connecting') {
+      follower.is('waiting'); // It has heard of the server, and need not ask once more.
+    }
     return cursor;
   }
 

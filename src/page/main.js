@@ -3,6 +3,7 @@
 // A reading order: client.js (how a client behaves), record.js (what is noted of it), lanes.js and timeline.js (how it
 // is shown), kernel.js with grid.js and wheel.js (the other axis), publish.js, crowd.js, words.js.
 
+import { pause } from './client.js';
 import { Crowd } from './crowd.js';
 import { find, redraw, write } from './dom.js';
 import { drawGrid, startGrid } from './grid.js';
@@ -15,6 +16,7 @@ import { bytes, duration, onSpeak, say, speak, spoken } from './words.js';
 
 const CHANNEL = new URLSearchParams(location.search).get('channel') ?? 'lobby';
 const CHANNEL_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+const LONGEST_BEGINNING = 2_000; // ms until the lanes listen, whether or not /kernel was answered
 
 // ---- Language and light -----------------------------------------------------------------------------
 
@@ -197,14 +199,18 @@ function startKeys(timeline, lanes) {
 // A hidden tab needs no news, and a browser has few connections.
 function startResting(lanes, kernel) {
   let seat = null;
-  const turn = () => {
+  const turn = async () => {
     seat?.leave();
-    seat = null;
+    const own = seat = { leave() {} };
     kernel.see(!document.hidden);
     if (document.hidden) {
       return lanes.turn({ key: 'hidden' });
     }
-    seat = takeSeat((has) => lanes.turn(has ? null : { key: 'crowded' }));
+    // What the lanes cost is counted from before their first request.
+    await Promise.race([kernel.asked, pause(LONGEST_BEGINNING)]);
+    if (seat === own) {
+      seat = takeSeat((has) => lanes.turn(has ? null : { key: 'crowded' }));
+    }
   };
   addEventListener('visibilitychange', turn);
   turn();

@@ -210,7 +210,7 @@ export function took(mark) {
 }
 
 /** As much of a text as is shown. */
-export function brief(text) {
+function brief(text) {
   return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text;
 }
 

@@ -2,7 +2,7 @@
 // of the first digit, in base 64, in which it differs from the present: so it moves inward as its time comes.
 
 import { find, write } from './dom.js';
-import { kindOf } from './grid.js';
+import { colourOf, kindOf } from './grid.js';
 import { colours, fit } from './timeline.js';
 import { count, duration, say } from './words.js';
 
@@ -17,7 +17,7 @@ let told = null;
 let isMoving = false;
 
 /** Where a deadline hangs: which ring, and which slot. What lies further than the last ring reaches is left out. */
-export function hang(deadline, now) {
+function hang(deadline, now) {
   for (let ring = RINGS.length - 1; ring >= 0; ring--) {
     const [due, present] = [Math.floor(deadline / RINGS[ring]), Math.floor(now / RINGS[ring])];
     if (due !== present) {
@@ -115,7 +115,7 @@ function drawSlot(pen, ring, slot, kinds, radius) {
   for (const [kind, number] of [...kinds].sort(([, a], [, b]) => b - a)) {
     const tall = (WIDE * radius - 2) * Math.min(1, (1 + Math.log10(number)) / 4);
     const outer = Math.min(from + WIDE * radius - 1, inner + tall);
-    pen.fillStyle = colours[kind] ?? (kind === 'onlooker' ? colours.http : colours.ink);
+    pen.fillStyle = colours[colourOf(kind)];
     pen.beginPath();
     pen.arc(0, 0, outer, first, end);
     pen.arc(0, 0, inner, end, first, true);

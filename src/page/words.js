@@ -4,12 +4,10 @@
 // those who hear the page, or hover. What is made while the page runs asks for a word by `say`.
 
 const WORDS = {
-  title: ['doorbell', 'doorbell'],
   lead: [
     'One event, five ways to hear of it. One thread, three ways to wait for it.',
     '이벤트 하나, 소식을 듣는 다섯 가지 방법. 스레드 하나, 기다리는 세 가지 방법.',
   ],
-  noscript: ['The five clients are JavaScript; without it there is nothing to see.', '다섯 클라이언트는 JavaScript로 돌아갑니다. 꺼져 있으면 볼 것이 없습니다.'],
   channel: ['channel', '채널'],
   badChannel: ['This is no channel’s name: that is 1 to 64 of A-Z a-z 0-9 . _ and -.', '채널 이름이 아닙니다. A-Z a-z 0-9 . _ - 로 1~64자여야 합니다.'],
   language: ['한국어', 'English'],
@@ -39,7 +37,6 @@ const WORDS = {
   resume: ['Go on', '이어 보기'],
   zoomIn: ['Closer', '확대'],
   zoomOut: ['Wider', '축소'],
-  seconds: ['{n} s', '{n}초'],
   timeAxis: [
     'Time axis. Requests are bars, open while they wait; events are marks; a line leads from publication to arrival. The table of the newest events says the same.',
     '시간축. 요청은 막대이고 기다리는 동안 열려 있습니다. 이벤트는 점이고, 선은 발행에서 도착까지입니다. 최근 이벤트 표에 같은 내용이 있습니다.',
@@ -113,7 +110,6 @@ const WORDS = {
   notReadingSays: ['TCP’s window closes, then the server’s outbox fills', 'TCP 윈도가 닫히고, 서버의 아웃박스가 찹니다'],
   startedAnew: ['missed: the server was started anew', '놓침: 서버가 새로 시작됐습니다'],
   keptNoLonger: ['missed: kept no longer', '놓침: 더는 보관되지 않습니다'],
-  misses: ['missed something {n}×', '놓친 적 {n}회'],
   bug: ['{doubles} came twice, {losses} never came: a bug', '두 번 온 것 {doubles}, 오지 않은 것 {losses}: 버그입니다'],
 
   newest: ['The newest events', '최근 이벤트'],
@@ -148,7 +144,6 @@ const WORDS = {
   wheelRings: ['Outer ring: 4.1 s a slot. Middle: 64 ms. Inner: 1 ms.', '바깥 고리: 칸당 4.1초. 가운데: 64ms. 안쪽: 1ms.'],
 
   calls: ['System calls a second', '초당 시스템 콜'],
-  wakeups: ['wake-ups', '깨어남'],
   callsSay: ['{calls} calls, {wakeups} wake-ups a second', '초당 시스템 콜 {calls}회, 깨어남 {wakeups}회'],
   callsBare: ['Nothing: the thread sleeps.', '없음: 스레드가 자고 있습니다.'],
 
@@ -159,7 +154,7 @@ const WORDS = {
   slept: ['slept {s}', '{s} 잠'],
   more: ['… {n} more', '… {n}줄 더'],
 
-  mechanism: ['Mechanism', '방식'],
+  mechanism: ['Mechanism', '메커니즘'],
   switched: [
     'Now {now}: {moved} fds moved, {calls}. The lanes noticed nothing: {reconnects} came back, {losses} lost.',
     '이제 {now}: fd {moved}개를 옮김, {calls}. 레인은 눈치채지 못했습니다: 재연결 {reconnects}, 유실 {losses}.',
@@ -192,7 +187,7 @@ const WORDS = {
   troubleKill: ['Kill the server and start it again:', '서버를 죽이고 다시 시작하기:'],
 };
 
-export const LANGUAGES = ['en', 'ko'];
+const LANGUAGES = ['en', 'ko'];
 let language = 0;
 const listeners = [];
 
@@ -204,9 +199,6 @@ export function say(key, values = {}) {
   const word = WORDS[key]?.[language] ?? key;
   return word.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? '');
 }
-
-/** Whether there is a word of this key. */
-export const isWord = (key) => key in WORDS;
 
 /** Speaks another language, everywhere. */
 export function speak(name) {
