@@ -12,7 +12,7 @@ ANSWERS = {
         "en": ("the client asks, and the answer waits for news",
                "The question is read and nothing is written: the loop goes to sleep, the request is parked. Its answer, whole "
                "and with a length, leaves only when somebody else has published."),
-        "ko": ("클라이언트가 묻고, 소식이 생길 때까지 답을 미룬다",
+        "ko": ("클라이언트가 묻고, 소식이 생길 때까지 응답이 보류된다",
                "질문을 읽고도 아무것도 쓰지 않은 채 루프가 잠든다. 요청이 대기 중인 것이다. 길이가 정해진 온전한 응답은 "
                "다른 누군가가 이벤트를 발행한 뒤에야 나간다."),
     },
@@ -67,7 +67,7 @@ ANSWERS = {
     "client_reset": {
         "en": ("a client's connection was reset (RST)",
                "read(2) fails with ECONNRESET: the peer did not say goodbye, its kernel sent RST. The fd is closed."),
-        "ko": ("클라이언트의 연결이 재설정되었다(RST)",
+        "ko": ("클라이언트의 연결이 리셋되었다(RST)",
                "read(2)가 ECONNRESET으로 실패한다. 상대가 정상 종료를 알리지 않고 커널이 RST를 보낸 것이다. fd를 닫는다."),
     },
     "client_left": {
@@ -89,14 +89,14 @@ ANSWERS = {
                "accept4(2) fails with EMFILE: a client waits in the backlog and there is no number to give it. The fd that was "
                "held back is given up for a moment so that the client can be told, and the listener rests."),
         "ko": ("프로세스가 fd를 더 열 수 없다(EMFILE)",
-               "accept4(2)가 EMFILE로 실패한다. 백로그에 클라이언트가 있는데 내줄 fd 번호가 없다. 아껴 둔 fd를 잠깐 내주어 그 사실을 "
+               "accept4(2)가 EMFILE로 실패한다. 백로그에 클라이언트가 있는데 내줄 fd 번호가 없다. 예비로 둔 fd를 잠깐 내주어 그 사실을 "
                "알리고, 리스너는 잠시 쉰다."),
     },
     "hold_over": {
         "en": ("the hold of a long poll was over (timeout)",
                "A wait ends with 0: nobody was ready, its time was over. Then a whole answer leaves on a connection from "
                "which nothing was read in this turn: the hold was its deadline."),
-        "ko": ("롱 폴링의 대기 시간이 끝났다(타임아웃)",
+        "ko": ("롱 폴링의 보류 시간이 끝났다(타임아웃)",
                "대기가 0으로 끝난다. 준비된 것이 없이 시간이 다 된 것이다. 이번 바퀴에 아무것도 읽지 않은 연결로 온전한 "
                "응답이 나간다. 보류 시간의 마감이 그 원인이다."),
     },
@@ -104,7 +104,7 @@ ANSWERS = {
         "en": ("the wait was interrupted (EINTR): the process was stopped and went on",
                "The wait comes back though nobody is ready and its time is not over: the process was stopped and continued "
                "(SIGSTOP, SIGCONT). Nobody is closed for it. epoll_wait(2) is never restarted (EINTR), the others are."),
-        "ko": ("대기가 끊겼다(EINTR): 프로세스가 멈췄다가 계속되었다",
+        "ko": ("대기가 중단되었다(EINTR): 프로세스가 멈췄다가 계속되었다",
                "준비된 것도 없고 시간도 남았는데 대기가 돌아온다. 프로세스가 멈췄다가 계속된 것이다(SIGSTOP, SIGCONT). "
                "그 때문에 닫히는 연결은 없다. epoll_wait(2)는 재시작되지 않고(EINTR) 나머지는 재시작된다."),
     },
@@ -118,7 +118,7 @@ ANSWERS = {
     "silent_client": {
         "en": ("a client connected and said nothing",
                "A connection is accepted, and nothing is ever read from it; the wait runs out with 0, and it is closed without a word."),
-        "ko": ("클라이언트가 접속하고는 아무 말도 하지 않았다",
+        "ko": ("클라이언트가 연결하고는 아무 말도 하지 않았다",
                "연결을 받았으나 거기서 읽은 것이 없다. 대기가 0으로 끝나고, 한마디 없이 닫힌다."),
     },
     "draining": {
@@ -127,7 +127,7 @@ ANSWERS = {
                "SIGTERM. The listener is closed, and then everybody is told goodbye."),
         "ko": ("서버가 종료 요청(SIGTERM)을 받고 드레인 중이다",
                "128바이트를 읽는다. struct signalfd_siginfo이며 시그널 번호로 시작한다. \\17은 8진수로 15, 곧 SIGTERM이다. "
-               "리스너를 닫고, 이어서 모두에게 작별을 알린다."),
+               "리스너를 닫고, 이어서 모두에게 작별 인사를 보낸다."),
     },
     "replaced": {
         "en": ("a second long poll of the same browser took the place of the first",
@@ -148,8 +148,8 @@ ANSWERS = {
     "no_pong": {
         "en": ("a client did not answer a ping",
                "After a silence \\211 is written, a ping. Another wait runs out with 0, no pong was read, and the fd is closed."),
-        "ko": ("클라이언트가 핑에 답하지 않았다",
-               "조용한 시간이 지난 뒤 \\211, 곧 핑을 보낸다. 다음 대기도 0으로 끝나고 퐁을 읽지 못한 채 fd를 닫는다."),
+        "ko": ("클라이언트가 ping에 답하지 않았다",
+               "조용한 시간이 지난 뒤 \\211, 곧 ping을 보낸다. 다음 대기도 0으로 끝나고 pong을 읽지 못한 채 fd를 닫는다."),
     },
 }
 
@@ -181,7 +181,7 @@ SAY = {
         "ask_mechanism": "서버는 어떤 메커니즘으로 기다리는가?",
         "ask_fault": "무슨 일이 잘못되었는가? 아무 일도 없었을 수 있다.",
         "help": " (?를 입력하면 설명한다)",
-        "again": "{word}: 보기에 없는 답이다",
+        "again": "보기에 없는 답이다: {word}",
         "right": "맞다", "wrong": "아니다. 답은 {truth}",
         "lines": "{numbers}번 줄", "line": "{numbers}번 줄",
         "score": "{all}개 중 {right}개 정답",

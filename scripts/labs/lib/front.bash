@@ -31,7 +31,7 @@ NGINX
     start nginx "$program -p $place -c nginx.conf -e error.log"
     wait_until 20 nginx_listens_or_ended "$started"
     [ -S "$nginx" ] || cannot "nginx did not start: $(tail -n 1 "$place/error.log")" \
-        "nginx가 시작하지 못했다: $(tail -n 1 "$place/error.log")"
+        "nginx가 시작되지 않았다: $(tail -n 1 "$place/error.log")"
 }
 
 nginx_listens_or_ended() { curl -s -o /dev/null --unix-socket "$nginx" http://nginx/ || ! is_alive "$1"; }

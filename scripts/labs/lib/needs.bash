@@ -55,7 +55,7 @@ check_fds() {
     hard=$(ulimit -Hn)
     [ "$hard" = unlimited ] || [ "$hard" -ge "$1" ] ||
         skip "it needs $1 open files and the limit is $hard; as root: ulimit -n $1 (or try --short)" \
-            "열린 파일이 $1개 필요한데 한도가 $hard개다. root로: ulimit -n $1 (또는 --short)"
+            "파일을 $1개 열 수 있어야 하는데 한도가 $hard개다. root로 실행한다: ulimit -n $1 (또는 --short를 써 본다)"
     # What starts with the soft limit of a shell would end at 1024.
     ulimit -Sn "$hard" || :
 }
@@ -79,9 +79,9 @@ find_doorbell() {
         word building >&2
         echo >&2
         cargo build --release --locked --quiet >&2 ||
-            cannot "cargo build --release failed; see above" "cargo build --release가 실패했다. 위의 메시지를 보라"
+            cannot "cargo build --release failed; see above" "cargo build --release가 실패했다. 위의 메시지를 보자"
     fi
     [ -x "$doorbell" ] ||
         cannot "DOORBELL=$doorbell is no program; give the path of a doorbell, or none" \
-            "DOORBELL=$doorbell 은 실행할 수 있는 파일이 아니다. doorbell의 경로를 주거나 비워 둔다"
+            "실행할 수 있는 파일이 아니다: DOORBELL=$doorbell. doorbell의 경로를 주거나 비워 둔다"
 }

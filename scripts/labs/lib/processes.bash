@@ -43,7 +43,7 @@ serve() {
     wait_until 20 listens_or_ended "$name"
     url=$(sed -n 's/^listening on //p' "$folder/$name.out")
     [ -n "$url" ] || cannot "the server did not start: $(tail -n 1 "$folder/$name.err")" \
-        "서버가 시작하지 못했다: $(tail -n 1 "$folder/$name.err")"
+        "서버가 시작되지 않았다: $(tail -n 1 "$folder/$name.err")"
     address=${url#http://}
     port=${address##*:}
     printf '  listening on %s\n' "$url" >&3
@@ -87,7 +87,7 @@ wait_at_most() { comes_true "$@" || :; }
 
 comes_true() {
     local deadline
-    type -t "$2" >/dev/null || cannot "there is no command or function '$2' to wait for" "기다릴 명령이나 함수 '$2' 이 없다"
+    type -t "$2" >/dev/null || cannot "there is no command or function '$2' to wait for" "기다릴 명령이나 함수가 없다: '$2'"
     deadline=$(($(now) + $1 * 1000))
     until "${@:2}"; do
         [ "$(now)" -lt "$deadline" ] || return 1
