@@ -39,7 +39,7 @@ fn each_lane_hears(browser: &str) {
     let server = Server::start(&[]);
     let browser = visit_with(browser, "lanes", &server);
     let english = ["Short polling", "Long polling", "HTTP streaming", "Server-Sent Events", "WebSocket"];
-    let korean = ["쇼트 폴링", "롱 폴링", "HTTP 스트리밍", "Server-Sent Events", "웹소켓"];
+    let korean = ["쇼트 폴링", "롱 폴링", "HTTP 스트리밍", "Server-Sent Events", "WebSocket"];
     for (language, names) in [("en", english), ("ko", korean)] {
         let seen = browser.hear();
         assert_eq!(seen["language"], language);

@@ -21,11 +21,11 @@ const WORDS = {
   publish: ['Publish', '발행'],
   publishLabel: ['An event', '이벤트'],
   ring: ['Ding-dong!', '딩동!'],
-  price: ['A stock price', '주가 흘리기'],
+  price: ['A stock price', '주식 시세'],
   perSecond: ['{n} a second', '초당 {n}건'],
   published: [
     'Event {n}. Waiting for it: long polling {long_poll}, streaming {stream}, SSE {sse}, WebSocket {websocket}. Short polling comes for it.',
-    '이벤트 {n}. 기다리던 쪽: 롱 폴링 {long_poll}, 스트리밍 {stream}, SSE {sse}, 웹소켓 {websocket}. 쇼트 폴링은 가지러 옵니다.',
+    '이벤트 {n}. 기다리던 쪽: 롱 폴링 {long_poll}, 스트리밍 {stream}, SSE {sse}, WebSocket {websocket}. 쇼트 폴링은 가지러 옵니다.',
   ],
   pricing: ['Published {n}, {rate} a second.', '{n}건 발행, 초당 {rate}건.'],
   notPublished: ['Not published: {why}', '발행하지 못했습니다: {why}'],
@@ -51,7 +51,7 @@ const WORDS = {
   long_poll: ['Long polling', '롱 폴링'],
   stream: ['HTTP streaming', 'HTTP 스트리밍'],
   sse: ['Server-Sent Events', 'Server-Sent Events'],
-  websocket: ['WebSocket', '웹소켓'],
+  websocket: ['WebSocket', 'WebSocket'],
   http: ['HTTP, between two requests', 'HTTP, 요청 사이'],
   short_pollSays: ['Asks again and again; answered at once, news or none.', '계속 묻습니다. 소식이 있든 없든 바로 답이 옵니다.'],
   long_pollSays: ['Asks; the answer waits for news. Then asks again.', '한 번 묻고, 응답은 소식이 생길 때까지 보류됩니다. 그리고 다시 묻습니다.'],
@@ -59,7 +59,7 @@ const WORDS = {
   sseSays: ['An endless answer too; the browser reads it and comes back by itself.', '역시 끝나지 않는 응답. 브라우저가 읽고, 끊기면 스스로 다시 붙습니다.'],
   websocketSays: ['Asks once to leave HTTP; then either side speaks when it likes.', '한 번 요청해 HTTP를 떠납니다. 그 뒤로는 양쪽이 아무 때나 말합니다.'],
   every: ['every', '주기'],
-  holdFor: ['hold', '대기'],
+  holdFor: ['hold', '보류'],
   cut: ['Cut', '끊기'],
   cutLane: ['Cut the connection of {lane}', '{lane} 연결 끊기'],
   stopReading: ['Stop reading', '읽기 멈춤'],
@@ -100,14 +100,14 @@ const WORDS = {
   draining: ['the server is going away', '서버가 종료 중입니다'],
   gaveUp: ['the browser gave up; a new one is made', '브라우저가 포기해 새로 만듭니다'],
   browserComesBack: ['the browser comes back by itself', '브라우저가 스스로 다시 연결합니다'],
-  closedWith: ['closed with {code} {reason}', '{code} {reason} 로 닫혔습니다'],
+  closedWith: ['closed with {code} {reason}', '종료 코드 {code} {reason}'],
   wasCut: ['cut', '끊었습니다'],
   failed: ['{message}', '{message}'],
   answered: ['answered {status}. {detail}', '{status} 응답. {detail}'],
   again: ['; again in {s}', ' · {s} 뒤 다시'],
   fellBack: ['{from} does not get through here: listening by {to}.', '{from} 연결이 통하지 않아 {to} 방식으로 듣습니다.'],
   caughtUp: ['back; {n} kept for it', '돌아옴 · 그동안 보관된 {n}개'],
-  notReadingSays: ['TCP’s window closes, then the server’s outbox fills', 'TCP 윈도가 닫히고, 서버의 아웃박스가 찹니다'],
+  notReadingSays: ['TCP’s window closes, then the server’s outbox fills', 'TCP 윈도가 닫히고, 서버의 outbox가 찹니다'],
   startedAnew: ['missed: the server was started anew', '놓침: 서버가 새로 시작됐습니다'],
   keptNoLonger: ['missed: kept no longer', '놓침: 더는 보관되지 않습니다'],
   bug: ['{doubles} came twice, {losses} never came: a bug', '두 번 온 것 {doubles}, 오지 않은 것 {losses}: 버그입니다'],
@@ -131,7 +131,7 @@ const WORDS = {
   signal: ['signals', '시그널'],
   spare: ['spare', '예비'],
   other: ['other', '기타'],
-  crowdKind: ['crowd’s pidfd', '크라우드 pidfd'],
+  crowdKind: ['crowd’s pidfd', '무리의 pidfd'],
   onlooker: ['onlooker', '구경꾼'],
   full: ['waits to write', '쓰기를 기다림'],
   agreeAll: ['{n} watched. What the kernel watches is what the server believes.', '감시 중 {n}개. 커널이 지켜보는 목록과 서버의 기억이 같습니다.'],
@@ -141,7 +141,7 @@ const WORDS = {
   wheel: ['Timing wheel', '타이밍 휠'],
   wheelSays: ['{n} timers; the next in {s}. So long may the thread sleep.', '타이머 {n}개, 다음은 {s} 뒤. 스레드는 그때까지 잘 수 있습니다.'],
   wheelNone: ['No timer: the thread may sleep for ever.', '타이머 없음: 스레드는 언제까지나 잘 수 있습니다.'],
-  wheelRings: ['Outer ring: 4.1 s a slot. Middle: 64 ms. Inner: 1 ms.', '바깥 고리: 칸당 4.1초. 가운데: 64ms. 안쪽: 1ms.'],
+  wheelRings: ['Outer ring: 4.1 s a slot. Middle: 64 ms. Inner: 1 ms.', '바깥 고리: 칸당 4.1초. 가운데: 64 ms. 안쪽: 1 ms.'],
 
   calls: ['System calls a second', '초당 시스템 콜'],
   callsSay: ['{calls} calls, {wakeups} wake-ups a second', '초당 시스템 콜 {calls}회, 깨어남 {wakeups}회'],
@@ -150,7 +150,7 @@ const WORDS = {
   turns: ['The last turns of the loop', '이벤트 루프의 최근 바퀴'],
   turnsSay: ['Only turns in which something else happened than this page’s looking.', '이 페이지가 들여다본 것 말고 다른 일이 있었던 바퀴만 보입니다.'],
   turnsNone: ['The thread sleeps.', '스레드가 자고 있습니다.'],
-  turnsAbsent: ['This server tells no turns here; start it with --narrate.', '이 서버는 바퀴를 알려 주지 않습니다. --narrate로 시작하세요.'],
+  turnsAbsent: ['This server tells no turns here; start it with --narrate.', '이 서버는 루프의 바퀴를 알려 주지 않습니다. --narrate로 띄우세요.'],
   slept: ['slept {s}', '{s} 잠'],
   more: ['… {n} more', '… {n}줄 더'],
 
@@ -161,28 +161,28 @@ const WORDS = {
   ],
   notSwitched: ['Not switched: {why}', '바꾸지 못했습니다: {why}'],
 
-  crowd: ['A crowd', '크라우드'],
+  crowd: ['A crowd', '클라이언트 무리'],
   crowdSays: ['A browser cannot open a thousand connections; doorbell swarm can, beside the server.', '브라우저는 연결 천 개를 열 수 없습니다. 서버 옆에서 doorbell swarm이 대신 엽니다.'],
   clients: ['clients', '클라이언트 수'],
   technique: ['technique', '기법'],
   bringIn: ['Bring them in', '불러오기'],
   letGo: ['Let them go', '내보내기'],
   crowdRoom: ['Room for {n} more.', '{n}개 더 들어올 수 있습니다.'],
-  crowdNone: ['No room for a crowd now.', '지금은 들어올 자리가 없습니다.'],
+  crowdNone: ['No room for a crowd now.', '지금은 무리가 들어올 자리가 없습니다.'],
   crowdHere: ['{n} × {technique}, process {pid}, for {s}.', '{technique} {n}개, 프로세스 {pid}, {s}째.'],
   crowdComing: ['{n} on their way.', '{n}개가 오는 중.'],
   crowdLeaving: ['{n} × {technique} are leaving.', '{technique} {n}개가 나가는 중입니다.'],
   crowdGone: ['They have gone.', '나갔습니다.'],
-  crowdAbsent: ['This server brings in no crowd; by hand:', '이 서버는 크라우드를 부르지 않습니다. 직접:'],
+  crowdAbsent: ['This server brings in no crowd; by hand:', '이 서버는 무리를 불러오지 않습니다. 직접 하려면:'],
   notCrowd: ['Not brought in: {why}', '불러오지 못했습니다: {why}'],
 
   trouble: ['Trouble on purpose', '일부러 고장 내 보기'],
   troubleCut: ['Cut a lane: it comes back after a pause at random, with its cursor, and hears what was kept for it.', '레인을 끊으면 무작위로 정한 시간만큼 쉬었다가, 커서를 들고 돌아와 보관된 것을 듣습니다.'],
   troubleRead: ['Stop reading: only HTTP streaming can. A page cannot slow an EventSource or a WebSocket: the browser reads them.', '읽기 멈춤은 HTTP 스트리밍만 됩니다. EventSource와 WebSocket은 브라우저가 읽으므로 페이지가 늦출 수 없습니다.'],
-  troubleFill: ['Publish 48 × 64 KiB', '64KiB × 48건 발행'],
+  troubleFill: ['Publish 48 × 64 KiB', '64 KiB × 48건 발행'],
   troubleFilled: [
     'Published {n} of {bytes} each. The buffers of browser and kernel fill first (megabytes: press again), then the server’s outbox; past --outbox-limit it lets the lane go.',
-    '{bytes}짜리 {n}건 발행. 브라우저와 커널 버퍼가 먼저 차고(수 MB이니 여러 번 누르세요), 그다음 서버의 아웃박스가 찹니다. --outbox-limit을 넘으면 서버가 레인을 내보냅니다.',
+    '{bytes}짜리 {n}건 발행. 브라우저와 커널 버퍼가 먼저 차고(수 MB이니 여러 번 누르세요), 그다음 서버의 outbox가 찹니다. --outbox-limit을 넘으면 서버가 레인을 놓아줍니다.',
   ],
   troubleKill: ['Kill the server and start it again:', '서버를 죽이고 다시 시작하기:'],
 };
@@ -235,10 +235,10 @@ export const count = (number) => Math.round(number).toLocaleString('en');
 export function duration(ms) {
   const [unit, minutes] = language ? ['초', '분'] : [' s', ' min'];
   if (ms < 1) {
-    return language ? '1ms 미만' : '< 1 ms';
+    return language ? '1 ms 미만' : '< 1 ms';
   }
   if (ms < 1_000) {
-    return `${Math.round(ms)}${language ? '' : ' '}ms`;
+    return `${Math.round(ms)} ms`;
   }
   if (ms < 120_000) {
     return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)}${unit}`;
