@@ -101,7 +101,8 @@ fn one_that_is_interrupted_tells_what_it_measured_and_leaves_nothing_behind() {
     let server = Server::start(&[]);
     let tool =
         Tool::start(&["swarm", &server.url("/"), "--via", "sse", "--clients", "10000", "--ramp", "50/s"]);
-    server.wait_for_subscribers(5);
+    // They grow in number while they are counted.
+    eventually("some to be there", || (server.metric("doorbell_subscribers") >= 5.0).then_some(()));
     tool.signal("INT");
     let ended = tool.end();
     assert!(ended.status.success() && ended.errors.is_empty(), "no bar without a terminal: {ended:?}");
