@@ -83,7 +83,7 @@ const WORDS = {
   off: ['off', '꺼짐'],
   resting: ['resting', '쉬는 중'],
   connecting: ['connecting', '연결 중'],
-  waiting: ['waiting', '기다림'],
+  waiting: ['waiting', '대기 중'],
   open: ['open', '열림'],
   'backing off': ['backing off', '재시도 대기'],
   'not reading': ['not reading', '읽지 않음'],
