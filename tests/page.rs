@@ -163,10 +163,9 @@ fn it_is_for_everybody() {
 fn a_burst_does_not_stop_it_and_hours_do_not_fill_it() {
     let server = Server::start(&[]);
     let seen = visit("endurance", &server).hear();
-    println!("the longest task: {} ms; then {}", seen["longest"], seen["measures"]);
+    println!("the longest task: {} ms of processor time; then {}", seen["longest"], seen["measures"]);
     assert_eq!(seen["bugs"], "");
-    // 50 ms is what the page keeps on a machine of its own; this one may be busy with other tests.
-    assert!(seen["longest"].as_u64().unwrap() < 500, "{seen}");
+    assert!(seen["longest"].as_f64().unwrap() < 50.0, "{seen}");
     let measure = |round: usize, what: &str| seen["measures"][round][what].as_f64().unwrap();
     for (what, room) in [("nodes", 200.0), ("listeners", 50.0), ("heap", 4e6)] {
         let (first, last) = (measure(1, what), measure(3, what));

@@ -12,7 +12,7 @@ const FDS = 2_500; // listed at most
 const TURNS = 64; // asked for; the server keeps no more
 const SHOWN_TURNS = 16;
 const SHOWN_LINES = 10; // of each
-const KEPT = 5_000; // turns and samples on the time axis
+const KEPT = 1_500; // turns and samples on the time axis
 /** By what each mechanism waits, as strace calls it. */
 const WAITS = { select: 'pselect6', poll: 'poll', epoll: 'epoll_wait' };
 
