@@ -155,7 +155,9 @@ fn it_is_for_everybody() {
     assert_eq!((&seen["isPaused"], &seen["isStillPaused"]), (&json!("true"), &json!("true")));
     assert_eq!(seen["mechanism"], "poll");
     let language = &seen["language"];
-    assert_eq!(language["lang"], "ko");
+    assert_eq!((&language["lang"], &language["missing"]), (&json!("ko"), &json!([])));
+    let heard = language["state"].as_array().unwrap();
+    assert!(!heard.is_empty() && heard.iter().all(|state| state == "open" || state == "waiting"), "{seen}");
     assert_ne!(language["before"], language["after"]);
 }
 

@@ -247,7 +247,9 @@ document.title = `doorbell: ${CHANNEL}`;
 if (CHANNEL_NAME.test(CHANNEL)) {
   start();
 } else {
-  document.querySelector('main').hidden = true;
+  document.querySelectorAll('main, footer').forEach((part) => {
+    part.hidden = true;
+  });
   find('bad-channel').hidden = false;
   startTheme();
   startLanguage();

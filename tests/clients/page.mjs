@@ -406,7 +406,9 @@ async function switchLanguage(page) {
   const before = await page.textContent("#stage-heading");
   await page.click("#language");
   const after = await page.textContent("#stage-heading");
-  return { before, after, lang: await page.getAttribute("html", "lang"), state: await states(page) };
+  const isMissing = (all) => all.filter((one) => one.textContent === one.dataset.t).map((one) => one.dataset.t);
+  const missing = await page.$$eval("[data-t]", isMissing);
+  return { before, after, missing, lang: await page.getAttribute("html", "lang"), state: await states(page) };
 }
 
 /** A thousand events in a burst, thousands in all, and two hundred comings and goings. */
