@@ -7,6 +7,7 @@ import { SHAPES } from './timeline.js';
 import { bytes, count, duration, noteWords, onSpeak, say, translate } from './words.js';
 
 const ROWS = 8; // events in the table of the newest
+const RECENT = 60_000; // ms in which it is said what a lane has missed
 
 // Who we are to the server where browsers cannot lock: each tab is a client of its own.
 const CLIENT = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36).padStart(7, '0'))
@@ -112,17 +113,23 @@ class Lane {
     root.dataset.via = follower.via;
   }
 
+  // Why it is as it is; and for a while what it missed, or what was kept for it.
   #note() {
     const { record, follower, technique } = this;
-    const parts = [noteWords(record.note)];
-    if (follower.via !== technique) {
-      parts.unshift(say('fellBack', { from: say(technique), to: say(follower.via) }));
-    } else if (record.kept && record.how !== 'backing off') {
-      parts.unshift(say('caughtUp', { n: record.kept }));
-    }
     const last = record.marks.findLast((mark) => mark.missed);
-    if (last) {
+    const isAway = ['backing off', 'connecting', 'off', 'resting'].includes(record.how);
+    const parts = [];
+    if (follower.via !== technique) {
+      parts.push(say('fellBack', { from: say(technique), to: say(follower.via) }));
+    }
+    if (last && Date.now() - last.at < RECENT) {
       parts.push(say(last.missed));
+    }
+    if (record.kept && !isAway) {
+      parts.push(say('caughtUp', { n: record.kept }));
+    }
+    if (!parts.length || isAway || record.how === 'not reading') {
+      parts.unshift(noteWords(record.note));
     }
     return parts.filter(Boolean).join(' · ');
   }
