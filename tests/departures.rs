@@ -5,7 +5,7 @@ mod support;
 use socket2::SockRef;
 use std::net::Shutdown;
 use std::time::Duration;
-use support::{Client, MECHANISMS, Server, eventually, masked_frame};
+use support::{Client, MECHANISMS, Server, eventually, masked_frame, publication};
 
 /// Longer than any test waits: what happens before this is over happened for another reason.
 const LONG: &str = "300s";
@@ -326,5 +326,30 @@ fn a_fresh_client_is_served_after_500_visits_cut_short() {
         assert!(parked.kept.is_empty());
         drop(parked);
         expect_nothing_left(&server, fds, &format!("of 500, with {mechanism}"));
+    }
+}
+
+/// More bytes of news than pile up in one turn before they are delivered in the middle of it.
+const PILE: usize = 1024 * 1024;
+
+/// Its reset is found by a write, for in this turn its own event comes behind those of the publishers.
+#[test]
+fn who_is_found_reset_when_news_is_passed_on_takes_the_news_of_nobody_along() {
+    for mechanism in MECHANISMS {
+        let server = Server::start_over(mechanism, &["--ping-interval", LONG]);
+        // They come first, for poll and select look at fds in the order of their numbers.
+        let mut publishers: Vec<Client> = (0..PILE / 15_000 + 2).map(|_| server.connect()).collect();
+        let mut followers = Vec::from([(); 3].map(|()| listening(&server, "/stream", "}\n\r\n")));
+        server.wait_for_subscribers(3);
+
+        server.stop();
+        publishers[0].send(&publication("lobby", "news"));
+        let pile = publication("pile", &"x".repeat(15_000));
+        publishers[1..].iter_mut().for_each(|publisher| publisher.send(&pile));
+        is_reset(followers.remove(1));
+        server.signal("CONT");
+        for mut follower in followers {
+            assert!(follower.read_until("}\n").contains("news"), "{mechanism}");
+        }
     }
 }

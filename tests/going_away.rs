@@ -149,7 +149,7 @@ fn an_open_connection_hears_from_healthz_that_the_server_goes() {
 fn what_waits_in_the_backlog_when_the_signal_comes_is_still_answered() {
     for mechanism in MECHANISMS {
         let mut server = Server::start_over(mechanism, &[]);
-        stop(&server);
+        server.stop();
         let mut healthz = server.connect_and_send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut polls: Vec<Client> = (0..20).map(|_| parked(&server)).collect();
         let mut publisher = server
@@ -171,15 +171,6 @@ fn what_waits_in_the_backlog_when_the_signal_comes_is_still_answered() {
         drop((healthz, polls, publisher, stream, silent));
         assert_eq!(server.wait_for_exit().code(), Some(0), "{mechanism}");
     }
-}
-
-/// Stops the server, so that the kernel alone takes in what comes.
-fn stop(server: &Server) {
-    server.signal("STOP");
-    eventually("the server to stand still", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
-        stat.rsplit_once(')').unwrap().1.starts_with(" T").then_some(())
-    });
 }
 
 #[test]
@@ -327,7 +318,7 @@ fn a_unix_socket_serves_and_its_file_is_gone_afterwards() {
         let mut answer = String::new();
         poll.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("to all"), "{answer}");
-        stop(&server);
+        server.stop();
         let mut late = UnixStream::connect(&path).unwrap();
         late.write_all(b"GET /poll HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         server.signal("TERM");

@@ -35,17 +35,14 @@ impl Server {
         let mut position = 0;
         let is_told = sys::is_narrating();
         while let Some(&slot) = self.hub.channels.get(channel).subscribers().get(position) {
-            if !is_told && self.pass_on(slot, &round, now) {
-                position += 1;
-                continue;
-            }
-            if let Some(id) = self.table.id_at(slot) {
+            let is_passed_on = !is_told && self.pass_on(slot, &round, now);
+            if let Some(id) = self.table.id_at(slot).filter(|_| !is_passed_on) {
                 self.converse(id, Cause::Events, now, |talk, turn| {
                     talk.on_news(News::Events(&mut round), turn)
                 });
             }
-            // Who has left its seat, as an answered long poll does, left it to the last in the
-            // row: that one is next. Who has come back since sits at the end, up to date.
+            // Who has left its seat, as an answered long poll does, or who was closed because a write failed,
+            // left it to the last in the row: that one is next. Who has come back since sits at the end, up to date.
             if self.hub.channels.get(channel).subscribers().get(position) == Some(&slot) {
                 position += 1;
             }

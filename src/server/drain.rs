@@ -3,8 +3,8 @@
 //! On the first signal the listeners close, and everybody is told to go: parked polls are answered,
 //! streams end, WebSockets are closed, connections without a request are closed. The goodbyes are
 //! spread over half of `--drain-timeout`, for those who are told come back somewhere else at once, and
-//! ten thousand at once is a storm. A crowd that was brought in is sent away first. Who has not left when the time is over is cut off. A second signal
-//! cuts everybody off.
+//! ten thousand at once is a storm. A crowd that was brought in is sent away first. Who has not left when the time
+//! is over is cut off. A second signal cuts everybody off.
 
 use super::narration::Cause;
 use super::{DRAIN_TIMER, Server};

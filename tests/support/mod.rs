@@ -137,6 +137,15 @@ impl Server {
         assert!(status.success());
     }
 
+    /// Stops it, so that the kernel alone takes in what comes until SIGCONT.
+    pub fn stop(&self) {
+        self.signal("STOP");
+        eventually("the server to stand still", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+            stat.rsplit_once(')').unwrap().1.starts_with(" T").then_some(())
+        });
+    }
+
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         eventually("the server to exit", || self.child.try_wait().unwrap())
     }
@@ -234,10 +243,7 @@ impl Client {
 
     /// POSTs text to a channel and returns the answer's body.
     pub fn publish(&mut self, channel: &str, text: &str) -> String {
-        self.send(&format!(
-            "POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{text}",
-            text.len()
-        ));
+        self.send(&publication(channel, text));
         let answer = self.answer();
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.body
@@ -348,6 +354,12 @@ impl Client {
         assert_eq!(first, 0x88, "a Close frame: {:?}", String::from_utf8_lossy(&payload));
         u16::from_be_bytes(payload[..2].try_into().unwrap())
     }
+}
+
+/// The request that publishes this text.
+pub fn publication(channel: &str, text: &str) -> String {
+    let length = text.len();
+    format!("POST /event?channel={channel} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{text}")
 }
 
 /// A frame as a client sends it.
