@@ -6,7 +6,9 @@
 //!   [`run`] takes the caller's, and ends when it is told to.
 //! - Bytes keep their order and their pieces: each read is passed on as one write, no earlier than the delay after
 //!   it. An end (FIN) is passed on like bytes, an error ends both sides.
-//! - Connecting is not delayed: only what is said is. A client whose server cannot be reached is hung up on.
+//! - Who has [`MOST_ON_THE_WAY`] on the way to a peer that does not take it is not read any further.
+//! - Connecting is not delayed: only what is said is. A client whose server cannot be reached is hung up on, and so is
+//!   one for whom there are no fds.
 
 use crate::multiplexer::{Epoll, Interest, Multiplexer, Ready, Token};
 use crate::sys::{self, Endpoint, Fd, Moment};
@@ -21,6 +23,9 @@ use std::time::Duration;
 
 /// How long it may take to reach the server.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many bytes may be on their way to one end, before the other is asked for no more.
+const MOST_ON_THE_WAY: usize = 16 << 20;
 
 /// A relay that runs.
 pub struct Relay {
@@ -78,8 +83,50 @@ struct Pair {
     ends: [Fd; 2],
     /// What is on its way *to* each end, with the time at which it arrives. Nothing (no bytes) is the FIN.
     on_the_way: [VecDeque<(Tick, Vec<u8>)>; 2],
+    /// How many bytes that is.
+    weight: [usize; 2],
+    /// Whether the other end is not read, because of that.
+    is_paused: [bool; 2],
     /// Whether each end has had its FIN.
     has_ended: [bool; 2],
+}
+
+impl Pair {
+    fn new(client: Fd, server: Fd) -> Pair {
+        Pair {
+            ends: [client, server],
+            on_the_way: Default::default(),
+            weight: [0; 2],
+            is_paused: [false; 2],
+            has_ended: [false; 2],
+        }
+    }
+
+    /// Writes to an end what is due there. Returns when there is more to be done; what the kernel does not take is
+    /// tried again a millisecond later.
+    fn hand_over(&mut self, to: usize, now: Tick) -> io::Result<Option<Tick>> {
+        while let Some((arrival, bytes)) = self.on_the_way[to].front_mut() {
+            if *arrival > now {
+                return Ok(Some(*arrival));
+            }
+            let written = match bytes.len() {
+                0 => sys::shutdown_write(&self.ends[to]).map(|()| 0),
+                _ => sys::write(&self.ends[to], bytes),
+            };
+            let count = match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Tick(now.0 + 1))),
+                written => written?,
+            };
+            self.weight[to] -= count;
+            if count < bytes.len() {
+                bytes.drain(..count);
+                continue;
+            }
+            self.has_ended[to] |= bytes.is_empty();
+            self.on_the_way[to].pop_front();
+        }
+        Ok(None)
+    }
 }
 
 struct Works {
@@ -92,6 +139,9 @@ struct Works {
     wheel: Wheel,
     start: Moment,
     room: Box<[u8]>,
+    /// Given up for a moment when there is no other fd left, to hang up on whom nobody can serve: it would wait, and
+    /// be reported, for ever.
+    spare: Option<Fd>,
     /// Watched, for its end.
     _collar: Fd,
 }
@@ -126,6 +176,7 @@ impl Works {
             wheel: Wheel::new(),
             start: sys::moment(),
             room: vec![0; 64 * 1024].into_boxed_slice(),
+            spare: sys::open_spare().ok(),
             _collar: collar,
         };
         Ok((works, address))
@@ -156,18 +207,26 @@ impl Works {
     }
 
     fn accept(&mut self) -> io::Result<()> {
-        let (client, _) = match sys::accept4(&self.listener) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            accepted => accepted?,
+        let client = match sys::accept4(&self.listener) {
+            Ok((client, _)) => client,
+            Err(error) if is_nobody(&error) => return Ok(()),
+            Err(error) => return self.turn_away(error),
         };
         let Ok(server) = sys::dial(self.server, PATIENCE) else { return Ok(()) };
         sys::set_nonblocking(&server)?;
-        let pair = Pair { ends: [client, server], on_the_way: Default::default(), has_ended: [false; 2] };
-        let id = self.pairs.insert(pair);
+        let id = self.pairs.insert(Pair::new(client, server));
         for end in [CLIENT, SERVER] {
             let pair = self.pairs.get(id).expect("OK because it was inserted above");
             self.multiplexer.add(&pair.ends[end], token(id, end), Interest::READ)?;
         }
+        Ok(())
+    }
+
+    /// There is no fd for whoever waits: hangs up on it by means of the spare one.
+    fn turn_away(&mut self, error: io::Error) -> io::Result<()> {
+        self.spare.take().ok_or(error)?;
+        drop(sys::accept4(&self.listener));
+        self.spare = sys::open_spare().ok();
         Ok(())
     }
 
@@ -184,45 +243,36 @@ impl Works {
             Err(_) => return self.part(id),
             Ok(count) => self.room[..count].to_vec(),
         };
+        let to = 1 - from;
+        pair.weight[to] += bytes.len();
         if bytes.is_empty() {
-            // It would be reported again and again.
+            // It would be reported again and again; the hang-up, too, which is reported to whoever asks for nothing.
+            let _ = self.multiplexer.remove(&pair.ends[from]);
+        } else if pair.weight[to] >= MOST_ON_THE_WAY {
+            pair.is_paused[to] = true;
             let _ = self.multiplexer.modify(&pair.ends[from], Token(bits), Interest::NONE);
         }
-        let to = 1 - from;
         pair.on_the_way[to].push_back((arrival, bytes));
         if pair.on_the_way[to].len() == 1 {
             self.wheel.arm(key(slot, to), arrival);
         }
     }
 
-    /// What is due at an end is written to it. What the kernel does not take is tried again a millisecond later.
+    /// What is due at an end is written to it; and the other one is read again, if that had become too much.
     fn hand_over(&mut self, key: u32) {
         let now = self.now();
         let (slot, to) = (key >> 1, (key & 1) as usize);
         let Some(id) = self.pairs.id_at(slot) else { return };
         let pair = self.pairs.get_mut(id).expect("OK because it is there");
-        while let Some((arrival, bytes)) = pair.on_the_way[to].front_mut() {
-            if *arrival > now {
-                return self.wheel.arm(key, *arrival);
-            }
-            let written = match bytes.len() {
-                0 => sys::shutdown_write(&pair.ends[to]).map(|()| 0),
-                _ => sys::write(&pair.ends[to], bytes),
-            };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.wheel.arm(key, Tick(now.0 + 1));
-                }
-                Err(_) => return self.part(id),
-                Ok(count) if count < bytes.len() => drop(bytes.drain(..count)),
-                Ok(_) => {
-                    pair.has_ended[to] |= bytes.is_empty();
-                    pair.on_the_way[to].pop_front();
-                }
-            }
+        match pair.hand_over(to, now) {
+            Ok(Some(next)) => self.wheel.arm(key, next),
+            Ok(None) if pair.has_ended != [true; 2] => {}
+            _ => return self.part(id),
         }
-        if pair.has_ended == [true; 2] {
-            self.part(id);
+        if pair.is_paused[to] && pair.weight[to] <= MOST_ON_THE_WAY / 2 {
+            pair.is_paused[to] = false;
+            let from = 1 - to;
+            let _ = self.multiplexer.modify(&pair.ends[from], token(id, from), Interest::READ);
         }
     }
 
@@ -233,6 +283,12 @@ impl Works {
         // epoll forgets what is closed (see Multiplexer::forget).
         self.pairs.remove(id);
     }
+}
+
+/// Whoever wanted to come in has gone, or a signal came between (accept(2)).
+fn is_nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
+    matches!(error.kind(), WouldBlock | ConnectionAborted | Interrupted)
 }
 
 #[cfg(test)]

@@ -3,15 +3,21 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::tool::Tool;
-use support::{Client, Server};
+use support::{Client, PATIENCE, Server, eventually};
 
 const DELAY: Duration = Duration::from_millis(150);
 
 fn relay(url: &str) -> (Tool, SocketAddr) {
-    let tool = Tool::start(&["relay", url, "--delay", "150ms"]);
+    relay_as(Command::new(env!("CARGO_BIN_EXE_doorbell")), url)
+}
+
+fn relay_as(command: Command, url: &str) -> (Tool, SocketAddr) {
+    let tool = Tool::start_as(command, &["relay", url, "--delay", "150ms"]);
     let line = tool.line();
     let address = line.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}"));
     let address = address.parse().unwrap();
@@ -80,4 +86,75 @@ fn what_it_cannot_do_is_told_in_one_line() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ended = run(&["http://127.0.0.1:8080", "--port", &port]);
     ended.badly(1, &[&format!("port {port} is in use"), "another --port"]);
+}
+
+/// Who has closed both ways is a hang-up for epoll, which reports it whether it is asked for or not.
+#[test]
+fn what_is_on_its_way_when_both_ends_have_closed_costs_no_time() {
+    const OFTEN: usize = 20;
+    let server = Server::start(&[]);
+    let before = server.fds();
+    let (tool, address) = relay(&server.url("/"));
+    for _ in 0..OFTEN {
+        let mut client = connect(address);
+        client.send("GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(client.read_to_end().ends_with("ok\n"));
+    }
+    server.wait_for_fds(before);
+    let spent = cpu_time(tool.child.id());
+    assert!(spent < DELAY * OFTEN as u32 / 4, "{spent:?}");
+}
+
+#[test]
+fn who_does_not_read_is_not_kept_for_without_end() {
+    const PLENTY: usize = 200 << 20;
+    let talker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (tool, address) = relay(&format!("http://{}", talker.local_addr().unwrap()));
+    let mut client = TcpStream::connect(address).unwrap();
+    let (mut server, _) = talker.accept().unwrap();
+    server.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let (piece, mut said) = (vec![b'x'; 1 << 20], 0);
+    while said < PLENTY
+        && let Ok(count) = server.write(&piece)
+    {
+        said += count;
+    }
+    assert!(said < PLENTY, "the relay has taken in {said} bytes that nobody reads");
+    drop(server);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut heard = 0;
+    let mut room = vec![0; 1 << 20];
+    while let count @ 1.. = client.read(&mut room).unwrap() {
+        heard += count;
+    }
+    assert_eq!(heard, said);
+    tool.signal("INT");
+    assert!(tool.end().well().is_empty());
+}
+
+#[test]
+fn without_fds_clients_are_hung_up_on_and_the_relay_stays() {
+    let server = Server::start(&[]);
+    let mut shell = Command::new("prlimit");
+    shell.args(["--nofile=16", env!("CARGO_BIN_EXE_doorbell")]);
+    let (_tool, address) = relay_as(shell, &server.url("/"));
+    let mut clients: Vec<Client> = (0..20).map(|_| connect(address)).collect();
+    clients.iter_mut().for_each(|client| client.ask("/news"));
+    let answered = clients.iter_mut().map(|client| client.stream.read(&mut [0; 64]).unwrap_or(0) > 0);
+    let answered = answered.filter(|&it| it).count();
+    assert!((1..20).contains(&answered), "{answered} of 20");
+    drop(clients);
+    eventually("the relay to serve again", || {
+        let mut client = connect(address);
+        let asked = client.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").is_ok();
+        (asked && client.stream.read(&mut [0; 64]).unwrap_or(0) > 0).then_some(())
+    });
+}
+
+/// utime and stime (proc_pid_stat(5)), in ticks of 10 ms.
+fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = [11, 12].iter().map(|&at| fields[at].parse::<u64>().unwrap()).sum();
+    Duration::from_millis(10 * ticks)
 }

@@ -40,6 +40,9 @@ pub(super) fn run(flags: &Flags) -> ExitCode {
     if let Err(what) = check_that_it_is_here(&target, "a relay") {
         return fail(USAGE, &what);
     }
+    // Two fds for each client are soon too many for the limit that one usually starts with. OK to ignore because what
+    // there is will do for some.
+    let _ = sys::raise_fd_limit();
     let listens = |address| sys::stdout_line(&format!("listening on http://{address}"));
     let relayed = sys::block_and_open()
         .and_then(|signals| relay::run(flags.port, target.addresses[0], flags.delay, signals, listens));
