@@ -193,6 +193,7 @@ fn a_word_that_is_not_understood_is_a_usage_error_that_says_what_to_do() {
             "there is no lab 'One-client-one-fdd'; did you mean one-client-one-fd? scripts/lab lists them",
         ),
         (&["xyzzy"], "there is no lab 'xyzzy'; scripts/lab lists them"),
+        (&["../verify-narration"], "there is no lab '../verify-narration'; scripts/lab lists them"),
         (&["--quick"], "there is no flag '--quick'; --help lists them"),
         (&["--lang", "fr"], "--lang is en or ko, not 'fr'"),
         (&["--lang"], "--lang takes a value; --help lists the flags"),

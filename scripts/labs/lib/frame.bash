@@ -149,7 +149,8 @@ nearest_lab() {
 
 # From the first question to the verdict.
 run_lab() {
-    [ -f "$labs/$1" ] || no_such_lab "$1"
+    # A path would be read, too, whatever is there.
+    [[ $1 != */* ]] && [ -f "$labs/$1" ] || no_such_lab "$1"
     read_lab "$1"
     open_stage
     check_needs
