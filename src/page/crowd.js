@@ -1,10 +1,9 @@
 // A crowd: doorbell swarm, started beside the server. A browser cannot open so many connections itself.
 
-import { reason } from './client.js';
+import { reason, TECHNIQUES } from './client.js';
 import { find, make, write } from './dom.js';
 import { post } from './kernel.js';
 import { count, duration, noteWords, onSpeak, say } from './words.js';
-import { TECHNIQUES } from './client.js';
 
 const PATH = '/kernel/crowd';
 

@@ -1,9 +1,8 @@
 // Publishing: by the box, by a key, and as a stock price, n a second.
 
-import { reason, refusal } from './client.js';
+import { byteLength, reason, refusal } from './client.js';
 import { find, write } from './dom.js';
 import { journal } from './record.js';
-import { byteLength } from './client.js';
 import { bytes, count, noteWords, onSpeak, say } from './words.js';
 
 const FIRST_PRICE = 52_300;
