@@ -102,7 +102,6 @@ export class Record {
   reconnects = 0;
   doubles = 0; // Events that came twice or never. Both would be bugs.
   losses = 0;
-  misses = 0; // how often the server said that it keeps something no longer
   kept = 0; // events that were kept for the lane while it was away, last time
   bars = []; // requests, oldest first
   marks = []; // arrivals, oldest first
@@ -182,7 +181,6 @@ export class Record {
 
   missed(cursor, was) {
     const isAnew = was !== undefined && place(cursor).epoch !== place(was).epoch;
-    this.misses++;
     push(this.marks, { at: Date.now(), missed: isAnew ? 'startedAnew' : 'keptNoLonger' }, MARKS);
     this.changed();
   }
