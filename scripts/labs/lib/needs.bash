@@ -74,8 +74,9 @@ find_doorbell() {
     local built=${CARGO_TARGET_DIR:-target}/release/doorbell
     doorbell=${DOORBELL:-$built}
     if [ -z "${DOORBELL:-}" ] && [ ! -x "$built" ]; then
-        command -v cargo >/dev/null || cannot "there is no $built and no cargo to build it; install Rust, or name one: DOORBELL=PATH" \
-            "$built 파일이 없고 빌드할 cargo도 없다. Rust를 설치하거나 DOORBELL=경로로 지정한다"
+        command -v cargo >/dev/null ||
+            cannot "there is no $built and no cargo to build it; install Rust, or name one: DOORBELL=PATH" \
+                "$built 파일이 없고 빌드할 cargo도 없다. Rust를 설치하거나 DOORBELL=경로로 지정한다"
         word building >&2
         echo >&2
         cargo build --release --locked --quiet >&2 ||

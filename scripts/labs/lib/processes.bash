@@ -67,7 +67,8 @@ crowd() {
 
 # What only asks now and then subscribes to nothing: its connections must do.
 crowd_is_there() {
-    is_alive "$swarm" || cannot "the crowd ended: $(tail -n 1 "$folder/crowd.err")" "클라이언트들이 끝나 버렸다: $(tail -n 1 "$folder/crowd.err")"
+    is_alive "$swarm" || cannot "the crowd ended: $(tail -n 1 "$folder/crowd.err")" \
+        "클라이언트들이 끝나 버렸다: $(tail -n 1 "$folder/crowd.err")"
     [ "$(fds_of "$server")" -ge "$2" ] || return 1
     [ "$1" = short_poll ] || [ "$(metric doorbell_subscribers)" -ge "$3" ]
 }

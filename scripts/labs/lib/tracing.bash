@@ -12,7 +12,8 @@ untrace() { stop "$strace"; }
 
 # The kernel knows who traces whom: proc_pid_status(5).
 is_traced() {
-    is_alive "$strace" || cannot "strace ended: $(tail -n 1 "$folder/strace.err")" "strace가 끝나 버렸다: $(tail -n 1 "$folder/strace.err")"
+    is_alive "$strace" || cannot "strace ended: $(tail -n 1 "$folder/strace.err")" \
+        "strace가 끝나 버렸다: $(tail -n 1 "$folder/strace.err")"
     [ "$(awk '/^TracerPid/ { print $2 }' "/proc/$traced/status")" = "$strace" ]
 }
 

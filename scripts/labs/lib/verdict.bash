@@ -162,7 +162,13 @@ json_text() {
 
 # A number as a number, nothing as null, anything else as a string.
 json_value() {
-    if [ -z "$1" ]; then printf null; elif [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?$ ]]; then printf '%s' "$1"; else json_text "$1"; fi
+    if [ -z "$1" ]; then
+        printf null
+    elif [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?$ ]]; then
+        printf '%s' "$1"
+    else
+        json_text "$1"
+    fi
 }
 
 json_met() { case ${row_met[$1]} in yes) echo true ;; no) echo false ;; *) echo null ;; esac; }

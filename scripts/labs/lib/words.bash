@@ -51,7 +51,10 @@ word() {
     # printf of bash knows no %2$s: arguments are put in by hand.
     local number=1 argument
     for argument in "$@"; do
-        if [[ $text == *"%$number\$s"* ]]; then text=${text//"%$number\$s"/"$argument"}; else text=${text/"%s"/"$argument"}; fi
+        case $text in
+            *"%$number\$s"*) text=${text//"%$number\$s"/"$argument"} ;;
+            *) text=${text/"%s"/"$argument"} ;;
+        esac
         number=$((number + 1))
     done
     printf '%s' "$text"
