@@ -35,11 +35,8 @@ impl Server {
         let mut position = 0;
         let is_told = sys::is_narrating();
         while let Some(&slot) = self.hub.channels.get(channel).subscribers().get(position) {
-            let is_passed_on = !is_told && self.pass_on(slot, &round, now);
-            if let Some(id) = self.table.id_at(slot).filter(|_| !is_passed_on) {
-                self.converse(id, Cause::Events, now, |talk, turn| {
-                    talk.on_news(News::Events(&mut round), turn)
-                });
+            if is_told || !self.pass_on(slot, &round, now) {
+                self.have_hear(slot, &mut round, now);
             }
             // Who has left its seat, as an answered long poll does, or who was closed because a write failed,
             // left it to the last in the row: that one is next. Who has come back since sits at the end, up to date.
@@ -48,6 +45,12 @@ impl Server {
             }
         }
         self.hub.channels.told(channel, &self.hub.settings);
+    }
+
+    fn have_hear(&mut self, slot: u32, round: &mut Round, now: Now) {
+        if let Some(id) = self.table.id_at(slot) {
+            self.converse(id, Cause::Events, now, |talk, turn| talk.on_news(News::Events(round), turn));
+        }
     }
 
     /// What is the whole of it for nearly everybody in a crowd: who is up to date, and for whom nothing waits, is
