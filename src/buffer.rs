@@ -101,6 +101,8 @@ pub struct Inbox(Option<Box<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     bytes: Vec<u8>,
+    /// See [`Inbox::pause_at`]. (It lies here because there is room: a connection has one inbox, and most are empty.)
+    is_paused: bool,
 }
 
 impl Inbox {
@@ -123,8 +125,23 @@ impl Inbox {
 
     /// Keeps these bytes, of which there are some, for later.
     pub fn keep(&mut self, bytes: Vec<u8>) {
+        self.put(bytes, false);
+    }
+
+    /// Keeps these bytes for when it is the reader's turn again: it could deal with them, and has done enough.
+    pub fn pause_at(&mut self, bytes: Vec<u8>) {
+        self.put(bytes, true);
+    }
+
+    /// Whether the reader could go on with what is kept.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.is_paused)
+    }
+
+    fn put(&mut self, bytes: Vec<u8>, is_paused: bool) {
         debug_assert!(self.is_empty(), "what was kept is taken out before something else is kept");
-        self.0 = (!bytes.is_empty()).then(|| Box::new(Kept { bytes }));
+        self.0 = (!bytes.is_empty()).then(|| Box::new(Kept { bytes, is_paused }));
     }
 }
 

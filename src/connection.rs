@@ -363,7 +363,7 @@ mod tests {
     /// With its generation in the table (8), its node on the wheel (16) and its seat in a channel (4)
     /// a connection is to cost 160 bytes at most.
     #[test]
-    fn a_connection_is_at_most_128_bytes() {
-        assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
+    fn a_connection_is_at_most_120_bytes() {
+        assert!(size_of::<Connection>() <= 120, "{}", size_of::<Connection>());
     }
 }

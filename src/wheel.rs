@@ -124,13 +124,20 @@ impl Wheel {
     /// Arms `key` for `deadline`, wherever it was before. A deadline that has passed is due at the
     /// next [`Wheel::expire`].
     pub fn arm(&mut self, key: u32, deadline: Tick) {
-        match self.nodes.get(key as usize) {
-            Some(node) if node.place() == LOOSE => {}
-            Some(_) => self.cancel(key),
-            None => self.nodes.resize(key as usize + 1, Node::UNARMED),
+        if self.nodes.get(key as usize).is_none_or(|node| node.place() != LOOSE) {
+            self.loosen(key);
         }
         self.armed += 1;
         self.hang(key, deadline.0.min((1 << 48) - 1));
+    }
+
+    /// Takes `key` from where it hangs, or makes room for it. (Apart, so that arming what is loose is short.)
+    #[cold]
+    fn loosen(&mut self, key: u32) {
+        if self.nodes.len() <= key as usize {
+            self.nodes.resize(key as usize + 1, Node::UNARMED);
+        }
+        self.cancel(key);
     }
 
     /// Disarms `key`; of no effect if it is not armed.

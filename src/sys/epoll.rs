@@ -84,7 +84,7 @@ pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
 
 /// epoll_wait(2): sleeps for at most `timeout` milliseconds (−1: for ever) until something on the
 /// interest list is ready, and fills `into` with what is.
-#[inline]
+#[inline(always)]
 pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Result<usize> {
     let room = into.len().min(i32::MAX as usize) as i32;
     // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a

@@ -33,25 +33,24 @@ pub enum After {
 #[derive(Debug)]
 pub struct Conversation {
     technique: Technique,
+    /// What it could not deal with yet, or could have dealt with if it had not said enough.
     inbox: Inbox,
-    /// It paused with bytes that it could have dealt with, because it had said enough.
-    paused: bool,
 }
 
 impl Conversation {
     /// A conversation with a client that has just come.
     pub fn new(now: Tick) -> Conversation {
         let technique = Technique::Exchange(Exchange::fresh(now));
-        Conversation { technique, inbox: Inbox::default(), paused: false }
+        Conversation { technique, inbox: Inbox::default() }
     }
 
     /// Bytes came. They may be changed, for masks are taken off in place.
     #[inline]
     pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
         if self.inbox.is_empty() {
-            let (used, after) = self.read_on(bytes, turn);
+            let (used, paused, after) = self.read_on(bytes, turn);
             if used < bytes.len() {
-                self.inbox.keep(bytes[used..].to_vec());
+                self.keep(bytes[used..].to_vec(), paused);
             }
             return after;
         }
@@ -61,31 +60,34 @@ impl Conversation {
     #[cold]
     fn resume_with(&mut self, fresh: &[u8], turn: &mut Turn<'_>) -> After {
         let mut bytes = self.inbox.take_with(fresh);
-        let (used, after) = self.read_on(&mut bytes, turn);
+        let (used, paused, after) = self.read_on(&mut bytes, turn);
         bytes.drain(..used);
-        self.inbox.keep(bytes);
+        self.keep(bytes, paused);
         // There is more room for bytes than before.
         if let After::Same = after { After::Wait } else { after }
     }
 
-    /// Deals with as many bytes as can be dealt with, and says how many.
+    fn keep(&mut self, bytes: Vec<u8>, paused: bool) {
+        if paused { self.inbox.pause_at(bytes) } else { self.inbox.keep(bytes) }
+    }
+
+    /// Deals with as many bytes as can be dealt with, and says how many; and whether it has paused before the
+    /// others, because it has said enough.
     #[inline(always)]
-    fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, After) {
+    fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, bool, After) {
         let mut used = 0;
-        let mut is_same = !self.paused;
-        self.paused = false;
+        let mut is_same = true;
         loop {
             if used < bytes.len() && turn.out.len() >= MOUTHFUL {
-                self.paused = true;
-                return (used, After::Wait);
+                return (used, true, After::Wait);
             }
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
                 Next::Same if used == bytes.len() => {
-                    return (used, if is_same { After::Same } else { After::Wait });
+                    return (used, false, if is_same { After::Same } else { After::Wait });
                 }
-                Next::Wait if more == 0 || used == bytes.len() => return (used, After::Wait),
+                Next::Wait if more == 0 || used == bytes.len() => return (used, false, After::Wait),
                 Next::Same => {}
                 Next::Wait => is_same = false,
                 Next::Become => {
@@ -95,15 +97,15 @@ impl Conversation {
                     if turn.hub.draining
                         && let After::Close(why) = self.on_news(News::Draining, turn)
                     {
-                        return (used, After::Close(why));
+                        return (used, false, After::Close(why));
                     }
                 }
                 Next::Answered => {
                     is_same = false;
                     self.await_request(turn);
                 }
-                Next::Report(question) => return (used, After::Report(question)),
-                Next::Close(why) => return (used, After::Close(why)),
+                Next::Report(question) => return (used, false, After::Report(question)),
+                Next::Close(why) => return (used, false, After::Close(why)),
             }
         }
     }
@@ -116,7 +118,8 @@ impl Conversation {
 
     /// Whether no request is under way: nobody is owed anything.
     pub fn is_idle(&self) -> bool {
-        !self.paused && matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_idle())
+        !self.inbox.is_paused()
+            && matches!(&self.technique, Technique::Exchange(exchange) if exchange.is_idle())
     }
 
     /// Whether an answer is owed that the server itself gives later.
@@ -201,7 +204,7 @@ impl Conversation {
     /// It is this conversation's turn again: goes on with the
     /// bytes that it paused at, and with the history that it still has to say.
     pub fn resume(&mut self, turn: &mut Turn<'_>) -> After {
-        if self.paused {
+        if self.inbox.is_paused() {
             return self.resume_with(&[], turn);
         }
         match &mut self.technique {
@@ -215,7 +218,7 @@ impl Conversation {
 
     /// Whether [`Conversation::resume`] would do something.
     pub fn is_unfinished(&self, hub: &Hub) -> bool {
-        self.paused
+        self.inbox.is_paused()
             || match &self.technique {
                 Technique::Stream(stream) => stream.is_behind(hub),
                 Technique::Sse(sse) => sse.is_behind(hub),
@@ -332,7 +335,7 @@ impl Conversation {
     /// reads no more until something else has happened.
     pub fn appetite(&self, backlog: usize, settings: &Settings) -> usize {
         match &self.technique {
-            _ if self.paused => 0,
+            _ if self.inbox.is_paused() => 0,
             // What comes behind a stream's request is dropped, so its end is always seen.
             Technique::Stream(_) | Technique::Sse(_) => GULP,
             // Who does not take its answers is asked for no more questions.
