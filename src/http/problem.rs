@@ -101,3 +101,8 @@ impl Problem {
         body
     }
 }
+
+/// A request that cannot be read: nobody knows where the next one would begin.
+pub(super) fn malformed(detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::fatal(Status::BadRequest, detail)
+}

@@ -1,7 +1,7 @@
 //! The head of a request: request line and fields (RFC 9112 §3, §5), around httparse.
 
 use super::body::Framing;
-use super::problem::{Problem, Status};
+use super::problem::{Problem, Status, malformed};
 use super::target::{check_target, checked_host};
 use crate::websocket::deflate::{self, Agreement};
 use std::mem::MaybeUninit;
@@ -324,10 +324,6 @@ fn no_bare_line_feed(head: &[u8]) -> Result<(), Problem> {
         return Err(malformed("Lines end in CR and LF (RFC 9112 §2.2)."));
     }
     Ok(())
-}
-
-pub(super) fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
-    Problem::fatal(Status::BadRequest, detail)
 }
 
 fn too_long(bytes: &[u8]) -> Problem {

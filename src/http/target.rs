@@ -1,7 +1,6 @@
 //! What a request is for: the characters of its target and of its host (RFC 9112 §3.2, RFC 3986 §3.2.2).
 
-use super::problem::Problem;
-use super::request::malformed;
+use super::problem::{Problem, malformed};
 
 /// Where in a target the question mark stands, or its end; there is no fragment behind it. (httparse has seen to
 /// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts.)
