@@ -35,11 +35,17 @@ impl Server {
         let mut position = 0;
         let is_told = sys::is_narrating();
         while let Some(&slot) = self.hub.channels.get(channel).subscribers().get(position) {
-            if is_told || !self.pass_on(slot, &round, now) {
-                self.have_hear(slot, &mut round, now);
+            if !is_told && self.pass_on(slot, &round, now) {
+                position += 1;
+                continue;
             }
-            // Who has left its seat, as an answered long poll does, or who was closed because a write failed,
-            // left it to the last in the row: that one is next. Who has come back since sits at the end, up to date.
+            if let Some(id) = self.table.id_at(slot) {
+                self.converse(id, Cause::Events, now, |talk, turn| {
+                    talk.on_news(News::Events(&mut round), turn)
+                });
+            }
+            // Who has left its seat, as an answered long poll does, left it to the last in the
+            // row: that one is next. Who has come back since sits at the end, up to date.
             if self.hub.channels.get(channel).subscribers().get(position) == Some(&slot) {
                 position += 1;
             }
@@ -47,15 +53,9 @@ impl Server {
         self.hub.channels.told(channel, &self.hub.settings);
     }
 
-    fn have_hear(&mut self, slot: u32, round: &mut Round, now: Now) {
-        if let Some(id) = self.table.id_at(slot) {
-            self.converse(id, Cause::Events, now, |talk, turn| talk.on_news(News::Events(round), turn));
-        }
-    }
-
     /// What is the whole of it for nearly everybody in a crowd: who is up to date, and for whom nothing waits, is
     /// sent what somebody else was sent before. One look at the table, one comparison of numbers, one write(2).
-    /// `false`: it is to react like anybody else.
+    /// `false`: it has still to be seen to, like anybody else, if it is still there.
     #[inline]
     fn pass_on(&mut self, slot: u32, round: &Round, now: Now) -> bool {
         let Some(connection) = self.table.at_mut(slot) else { return false };
@@ -63,21 +63,19 @@ impl Server {
         let name = connection.name();
         sys::charge_to(account_of(name));
         self.ledger.said(name, words.len(), words.payload());
-        let said = connection.pass_on(words, now.tick);
-        if !matches!(said, Ok(true)) {
-            self.see_to(slot, said.map(drop), now);
+        match connection.pass_on(words, now.tick) {
+            Ok(is_all) => is_all,
+            Err(error) => self.give_up(slot, &error, now),
         }
-        true
     }
 
-    /// The kernel did not take all of it: that has consequences.
+    /// It cannot be written to any more. Its seat in the row is another's now, who is still to be told.
     #[cold]
-    fn see_to(&mut self, slot: u32, said: io::Result<()>, now: Now) {
-        let Some(id) = self.table.id_at(slot) else { return };
-        match said {
-            Ok(()) => self.settle(id, now),
-            Err(error) => self.close(id, failure(&error), now),
+    fn give_up(&mut self, slot: u32, error: &io::Error, now: Now) -> bool {
+        if let Some(id) = self.table.id_at(slot) {
+            self.close(id, failure(error), now);
         }
+        false
     }
 
     /// Does not let a turn with many publishers pile up more than a bounded amount.
