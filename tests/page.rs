@@ -129,6 +129,7 @@ fn where_browsers_cannot_lock_each_tab_is_a_client_of_its_own() {
     let seen = visit("unlocked", &server).hear();
     assert_eq!((&seen["locks"], &seen["bugs"]), (&json!([false, false]), &json!("")));
     assert_eq!(seen["replaced"], 0, "they do not drive each other out");
+    assert_eq!(seen["themes"], json!(["light", "dark"]), "what is chosen holds, though it is kept nowhere");
     assert!(seen["said"].as_str().unwrap().contains("403"), "{seen}");
 }
 

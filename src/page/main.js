@@ -20,19 +20,21 @@ const LONGEST_BEGINNING = 2_000; // ms until the lanes listen, whether or not /k
 
 // ---- Language and light -----------------------------------------------------------------------------
 
-// What was chosen, kept where the browser lets us.
+// What was chosen, kept where the browser lets us; else it is chosen for this time.
 const memory = {
+  chosen: {},
   get(name) {
     try {
       return localStorage.getItem(`doorbell ${name}`);
     } catch {
-      return null;
+      return this.chosen[name] ?? null;
     }
   },
   set(name, value) {
+    this.chosen[name] = value;
     try {
       localStorage.setItem(`doorbell ${name}`, value);
-    } catch { /* It is chosen for this time. */ }
+    } catch { /* See above. */ }
   },
 };
 

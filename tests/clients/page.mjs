@@ -278,6 +278,12 @@ async function tabs(browser) {
 async function unlocked(browser) {
   const at = url.replace("127.0.0.1", "lab.test");
   const context = await browser.newContext();
+  // Nor does this browser keep anything.
+  await context.addInitScript(() => {
+    Storage.prototype.getItem = Storage.prototype.setItem = () => {
+      throw new DOMException("", "SecurityError");
+    };
+  });
   const replaced = countReplaced(context);
   const pages = [await openPage(context, at)];
   await listening(pages[0]);
@@ -298,7 +304,11 @@ async function unlocked(browser) {
   }
   await pages[0].click("input[value=poll]");
   await pages[0].waitForSelector("#switched.is-refused");
-  tell({ locks, replaced: replaced(), said: await pages[0].textContent("#switched"), bugs: (await bugs(pages[0])) + (await bugs(pages[1])) });
+  const theme = () => pages[0].evaluate(() => document.documentElement.dataset.theme);
+  const themes = [await theme()];
+  await pages[0].click("#theme");
+  themes.push(await theme());
+  tell({ locks, themes, replaced: replaced(), said: await pages[0].textContent("#switched"), bugs: (await bugs(pages[0])) + (await bugs(pages[1])) });
 }
 
 /** Something between page and server that cuts whatever is asked for with one of some words. */
