@@ -26,7 +26,7 @@ fn there_is_no_swarm_to_bring_a_crowd() {
 
 #[test]
 fn the_other_commands_are_not_there() {
-    for command in ["watch", "publish", "swarm", "bench", "exhibit"] {
+    for command in ["watch", "publish", "swarm", "relay", "bench", "exhibit"] {
         let output =
             std::process::Command::new(env!("CARGO_BIN_EXE_doorbell")).arg(command).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{command}");
