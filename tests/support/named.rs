@@ -60,9 +60,7 @@ fn output_of(words: &[&str]) -> Result<String, String> {
 pub fn exists(words: &str) -> Result<(), String> {
     let is_file = ["src/", "tests/", "scripts/", "docs/"].iter().any(|folder| words.starts_with(folder));
     let is_plain = words.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-    // scripts/benchmarks writes that one.
-    let is_made = words == "docs/BENCHMARKS.md";
-    if is_file && is_plain && !is_made && !Path::new(words).exists() {
+    if is_file && is_plain && !Path::new(words).exists() {
         return Err(format!("there is no {words}"));
     }
     if words.starts_with("doorbell ") || words.starts_with("./scripts/") { runs(words) } else { Ok(()) }
