@@ -45,13 +45,13 @@ paths! {
 }
 
 impl Path {
-    /// Which methods it knows (RFC 9110 §10.2.1).
-    pub(super) fn allow(self) -> &'static str {
+    /// Which methods it knows, as the field that says so (RFC 9110 §10.2.1).
+    pub(super) fn allow(self) -> &'static [(&'static str, &'static str); 1] {
         match self {
-            Path::Event | Path::Multiplexer => "OPTIONS, POST",
-            Path::Crowd => "DELETE, OPTIONS, POST",
-            Path::SendMessage => "OPTIONS",
-            _ => "GET, HEAD, OPTIONS",
+            Path::Event | Path::Multiplexer => &[("Allow", "OPTIONS, POST")],
+            Path::Crowd => &[("Allow", "DELETE, OPTIONS, POST")],
+            Path::SendMessage => &[("Allow", "OPTIONS")],
+            _ => &[("Allow", "GET, HEAD, OPTIONS")],
         }
     }
 }

@@ -135,7 +135,8 @@ pub fn route(request: &Request<'_>, settings: &Settings) -> (Manner, Result<Rout
 fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
     check_method(request.method, path)?;
     if request.method == Method::Options {
-        return Ok(Route::Options(path.allow(), request.preflight_method.is_some()));
+        let [(_, methods)] = path.allow();
+        return Ok(Route::Options(methods, request.preflight_method.is_some()));
     }
     let query = request.query;
     let glimpse = |whole: Route, media_type| {
@@ -205,13 +206,7 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
         Path::Crowd => "Bring a crowd in with POST, let it go with DELETE; to see it, GET /kernel.",
         _ => "This path is for reading, with GET; publish with POST /event.",
     };
-    let problem = Problem::new(Status::MethodNotAllowed, detail);
-    Err(match path {
-        Path::Event | Path::Multiplexer => problem.with(&[("Allow", "OPTIONS, POST")]),
-        Path::Crowd => problem.with(&[("Allow", "DELETE, OPTIONS, POST")]),
-        Path::SendMessage => problem.with(&[("Allow", "OPTIONS")]),
-        _ => problem.with(&[("Allow", "GET, HEAD, OPTIONS")]),
-    })
+    Err(Problem::new(Status::MethodNotAllowed, detail).with(path.allow()))
 }
 
 fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
