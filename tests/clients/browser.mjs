@@ -4,6 +4,7 @@
 // everything that the page is told, until standard input ends.
 import { once } from "node:events";
 import { createRequire } from "node:module";
+import { options } from "../../scripts/labs/lib/chromium.mjs";
 
 const { chromium } = createRequire(process.env.DOORBELL_NODE_PATH + "/")("playwright-core");
 const [url] = process.argv.slice(2);
@@ -27,15 +28,7 @@ async function follow(page) {
   await once(process.stdin, "end");
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.DOORBELL_CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
-  args: [
-    // It may be root who runs it, and it visits nobody but us.
-    "--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
+const browser = await chromium.launch(options);
 try {
   process.stdin.resume();
   const tab = await browser.newPage();

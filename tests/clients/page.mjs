@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import net from "node:net";
 import path from "node:path";
+import { options } from "../../scripts/labs/lib/chromium.mjs";
 
 const load = createRequire(process.env.DOORBELL_NODE_PATH + "/");
 const { chromium, _bidiFirefox: firefox } = load("playwright-core");
@@ -515,14 +516,8 @@ async function crowd(browser) {
 
 const launch = {
   chromium: () => chromium.launch({
-    executablePath: process.env.DOORBELL_CHROMIUM ?? "/usr/bin/chromium",
-    headless: true,
-    args: [
-      // It may be root who runs it, and it visits nobody but us.
-      "--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-      "--host-resolver-rules=MAP lab.test 127.0.0.1",
-    ],
+    ...options,
+    args: [...options.args, "--host-resolver-rules=MAP lab.test 127.0.0.1"],
   }),
   firefox: () => firefox.launch({ executablePath: process.env.DOORBELL_FIREFOX ?? "/usr/bin/firefox-esr", headless: true }),
 };

@@ -8,20 +8,13 @@
 // close:             closes the first tab.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { options } from "./chromium.mjs";
 
 const [url, modules] = process.argv.slice(2);
 const { chromium } = createRequire(modules + "/")("playwright-core");
 const PATIENCE = 4000;
 
-const browser = await chromium.launch({
-  executablePath: process.env.DOORBELL_CHROMIUM ?? "/usr/bin/chromium",
-  headless: true,
-  args: [
-    // It may be root who runs it, and it visits nobody but us.
-    "--no-sandbox", "--no-proxy-server", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-  ],
-});
+const browser = await chromium.launch(options);
 let context = await browser.newContext();
 let tabs = [];
 let last = -1;
