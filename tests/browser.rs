@@ -3,9 +3,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use support::browser::Browser;
-use support::{Server, eventually};
+use support::{Server, eventually, own_address};
 
 /// `readyState` of an EventSource that has not given up.
 const CONNECTING: u8 = 0;
@@ -101,10 +101,7 @@ fn an_event_source_that_is_cut_off_comes_back_by_itself_and_misses_nothing() {
 
 #[test]
 fn an_event_source_is_told_what_a_restart_made_it_miss() {
-    // An address of our own, so that the port is still free for the second server.
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let host = Ipv4Addr::new(127, high.max(1), low, 255);
-    let address = TcpListener::bind((host, 0)).and_then(|free| free.local_addr()).unwrap();
+    let address = own_address(255);
     let start = |address: SocketAddr| Server::start(&["--listen", &address.to_string()]);
 
     let server = start(address);

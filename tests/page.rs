@@ -3,11 +3,11 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use support::browser::Browser;
-use support::{Server, eventually};
+use support::{Server, eventually, own_address};
 
 const SCRIPT: &str = "<script>window.rung = 1</script><img src=x onerror='window.rung = 1'>";
 
@@ -83,10 +83,7 @@ fn the_mechanism_is_switched_under_living_lanes_and_select_is_refused_past_its_b
 
 #[test]
 fn lanes_come_back_after_a_restart_and_a_cut_and_say_what_they_missed() {
-    // An address of our own, so that the port is still free for the second server.
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let host = Ipv4Addr::new(127, high.max(1), low, 254);
-    let address = TcpListener::bind((host, 0)).and_then(|free| free.local_addr()).unwrap();
+    let address = own_address(254);
     let start = |address: SocketAddr| Server::start(&["--listen", &address.to_string()]);
 
     let server = start(address);

@@ -16,7 +16,7 @@ pub mod traced;
 
 use socket2::{Domain, Socket, Type};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -380,4 +380,12 @@ pub fn masked_frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(&key);
     bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]));
     bytes
+}
+
+/// An address of this process's own, whose port is still free for a second server when the first has gone. Tests
+/// that run at once differ in the last part.
+pub fn own_address(last: u8) -> SocketAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, high.max(1), low, last);
+    TcpListener::bind((host, 0)).and_then(|free| free.local_addr()).unwrap()
 }
