@@ -56,9 +56,7 @@ impl Multiplexer for Epoll {
             sys::epoll_wait(&self.fd, &mut self.events[..], as_int(timeout))
         })?;
         ready.clear();
-        for event in &self.events[..count] {
-            ready.push(answer(*event));
-        }
+        ready.extend(self.events[..count].iter().copied().map(answer));
         Ok(())
     }
 }

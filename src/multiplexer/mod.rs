@@ -165,14 +165,19 @@ fn as_int(timeout: Option<u64>) -> i32 {
 /// is told that its time is over.
 #[inline(always)]
 fn unless_interrupted(
-    mut timeout: Option<u64>,
+    timeout: Option<u64>,
     mut wait: impl FnMut(Option<u64>) -> io::Result<usize>,
 ) -> io::Result<usize> {
-    for _ in 0..2 {
-        match wait(timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => timeout = Some(0),
-            other => return other,
-        }
+    match wait(timeout) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => without_sleeping(wait),
+        other => other,
     }
-    Ok(0)
+}
+
+#[cold]
+fn without_sleeping(mut wait: impl FnMut(Option<u64>) -> io::Result<usize>) -> io::Result<usize> {
+    match wait(Some(0)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        other => other,
+    }
 }

@@ -63,7 +63,7 @@ impl Companion {
         if result == 0 {
             become_program(parent, &arguments, &environment);
         }
-        let pid = told(Call::Clone, result as isize, |telling, _| {
+        let pid = told!(Call::Clone, result as isize, |telling, _| {
             telling.with("child_stack=NULL").with("flags=CLONE_PIDFD|CLONE_VFORK|SIGCHLD");
             telling.with(format!("parent_tid=[{pidfd}]"));
         })?;
@@ -93,7 +93,7 @@ impl Companion {
         let [pidfd, signal] = [number, signal].map(libc::c_long::from);
         // SAFETY: a null pointer asks for the siginfo that kill(2) would send.
         let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, none, NO_FLAGS) };
-        told(Call::PidfdSendSignal, result as isize, |telling, _| {
+        told!(Call::PidfdSendSignal, result as isize, |telling, _| {
             telling.on(number).with(name).with("NULL").with(0);
         })
         .map(drop)
@@ -111,7 +111,7 @@ impl Companion {
         // SAFETY: a siginfo_t of waitid(2) has the fields of SIGCHLD, and one of zeros has zeros there.
         let (pid, user, status) = unsafe { (info.si_pid(), info.si_uid(), info.si_status()) };
         let end = if info.si_code == libc::CLD_EXITED { End::Exited(status) } else { End::Killed(status) };
-        let told = told(Call::Waitid, result as isize, |telling, _| {
+        let told = told!(Call::Waitid, result as isize, |telling, _| {
             let (code, status) = end.words();
             // SAFETY: as above.
             let (in_user_mode, in_kernel) = unsafe { (info.si_utime(), info.si_stime()) };

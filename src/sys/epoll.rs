@@ -57,7 +57,7 @@ pub enum EpollOp {
 pub fn epoll_create1() -> io::Result<Fd> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-    told(Call::EpollCreate1, result as isize, |telling, _| {
+    told!(Call::EpollCreate1, result as isize, |telling, _| {
         telling.with("EPOLL_CLOEXEC");
     })
     .map(Fd::new)
@@ -73,7 +73,7 @@ pub fn epoll_ctl(epoll: &Fd, fd: i32, op: EpollOp) -> io::Result<()> {
     let mut event = libc::epoll_event { events, u64: data };
     // SAFETY: `event` outlives the call, which only reads it.
     let result = unsafe { libc::epoll_ctl(epoll.number(), op, fd, &mut event) };
-    told(Call::EpollCtl, result as isize, |telling, _| {
+    told!(Call::EpollCtl, result as isize, |telling, _| {
         if op != libc::EPOLL_CTL_DEL {
             narration::note_watched(data, fd);
         }
@@ -90,7 +90,7 @@ pub fn epoll_wait(epoll: &Fd, into: &mut [EpollEvent], timeout: i32) -> io::Resu
     // SAFETY: the kernel writes at most `room` events, all within `into`; EpollEvent is a
     // transparent epoll_event.
     let result = unsafe { libc::epoll_wait(epoll.number(), into.as_mut_ptr().cast(), room, timeout) };
-    told(Call::EpollWait, result as isize, move |telling, count| {
+    told!(Call::EpollWait, result as isize, move |telling, count| {
         let fd_of = |event: &EpollEvent| narration::watched(event.data());
         let ready = into[..count].iter().map(|event| entry(event.events(), fd_of(event)));
         telling.woken_by(into[..count].iter().map(fd_of));

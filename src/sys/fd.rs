@@ -30,7 +30,7 @@ impl Drop for Fd {
         // SAFETY: we own the number, and nobody uses it after this. Even when close(2) fails the
         // fd is gone (close(2), NOTES), so there is nothing to do about an error.
         let result = unsafe { libc::close(self.number()) };
-        let _ = told(Call::Close, result as isize, |telling, _| {
+        let _ = told!(Call::Close, result as isize, |telling, _| {
             telling.on(self.number());
         });
     }

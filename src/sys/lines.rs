@@ -18,7 +18,7 @@ fn write_line(fd: i32, line: &str) {
     let whole = format!("{line}\n");
     // SAFETY: the kernel reads `len` bytes from the pointer on, all of them `whole`'s.
     let result = unsafe { libc::write(fd, whole.as_ptr().cast(), whole.len()) };
-    let _ = told(Call::Write, result, |telling, _| {
+    let _ = told!(Call::Write, result, |telling, _| {
         telling.with(fd).bytes(whole.as_bytes()).with(whole.len());
     });
 }

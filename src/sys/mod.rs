@@ -61,15 +61,28 @@ use narration::Telling;
 use std::io;
 
 /// Counts a finished call, turns its −1 into the error that errno holds, and tells it if calls are being
-/// told: `describe` is handed the result (0 for an error) and puts the arguments into words.
+/// told: `describe` is handed the result (0 for an error) and puts the arguments into words. (A macro, so that
+/// what that needs is put together only where it is told: a call is made some million times a second.)
+macro_rules! told {
+    ($call:expr, $result:expr, $describe:expr $(,)?) => {{
+        let (call, result): (Call, isize) = ($call, $result);
+        if $crate::sys::is_narrating() {
+            $crate::sys::heard(call, $crate::sys::checked(result), result.max(0) as usize, $describe)
+        } else {
+            $crate::sys::counts::count(call);
+            $crate::sys::checked(result)
+        }
+    }};
+}
+use told;
+
+/// What a system call returned, or the error that errno holds.
 #[inline(always)]
-fn told(call: Call, result: isize, describe: impl FnOnce(&mut Telling, usize)) -> io::Result<usize> {
-    let heard = usize::try_from(result).map_err(|_| io::Error::last_os_error());
-    note(call, &heard, describe);
-    heard
+fn checked(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-/// The same for a call that a library made for us: `number` is what the kernel returned, if it was no error.
+/// The same for a call that a library made for us, and turned into a `Result`: `number` is what the kernel returned, if it was no error.
 fn heard<T, E: Into<io::Error>>(
     call: Call,
     result: Result<T, E>,
@@ -80,18 +93,11 @@ fn heard<T, E: Into<io::Error>>(
         Ok(value) => (Ok(number), Ok(value)),
         Err(error) => (Err(error.raw_os_error().unwrap_or(0)), Err(error)),
     };
-    note(call, &told.map_err(io::Error::from_raw_os_error), describe);
-    result
-}
-
-#[inline(always)]
-fn note(call: Call, heard: &io::Result<usize>, describe: impl FnOnce(&mut Telling, usize)) {
     counts::count(call);
     if is_narrating() {
-        // By value, so that the ordinary way keeps its results in registers.
-        let heard = heard.as_ref().copied().map_err(|error| error.raw_os_error().unwrap_or(0));
-        narration::tell(call, &heard.map_err(io::Error::from_raw_os_error), describe);
+        narration::tell(call, &told.map_err(io::Error::from_raw_os_error), describe);
     }
+    result
 }
 
 /// The names of the bits that are set.

@@ -55,7 +55,7 @@ pub fn poll(list: &mut [PollFd], timeout: i32) -> io::Result<usize> {
     // SAFETY: the kernel reads and writes `len` lines, all of them `list`'s; PollFd is a
     // transparent pollfd.
     let result = unsafe { libc::poll(list.as_mut_ptr().cast(), list.len() as libc::nfds_t, timeout) };
-    told(Call::Poll, result as isize, |telling, count| {
+    told!(Call::Poll, result as isize, |telling, count| {
         let asked = list.iter().map(|line| format!("{{fd={}, events={}}}", line.fd(), names(line.events())));
         telling.with(array(asked)).with(list.len()).with(timeout);
         let answers = list.iter().filter(|line| line.revents() != 0);

@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 pub fn process_id() -> u32 {
     // SAFETY: no pointers are involved, and it cannot fail.
     let result = unsafe { libc::getpid() };
-    told(Call::Getpid, result as isize, |_, _| {}).unwrap_or(0) as u32
+    told!(Call::Getpid, result as isize, |_, _| {}).unwrap_or(0) as u32
 }
 
 /// How many fds are open. Since Linux 6.2 the size of `/proc/self/fd` is their number; before
@@ -38,7 +38,7 @@ pub(super) fn file_status(path: &CStr, follow: bool) -> io::Result<libc::stat> {
     let result = unsafe { libc::fstatat(libc::AT_FDCWD, path.as_ptr(), status.as_mut_ptr(), flag) };
     // SAFETY: all-zero bytes are a valid stat (integers only), and so is what the kernel wrote.
     let status = unsafe { status.assume_init() };
-    told(Call::Newfstatat, result as isize, |telling, _| {
+    told!(Call::Newfstatat, result as isize, |telling, _| {
         let kind = match status.st_mode & libc::S_IFMT {
             libc::S_IFDIR => "S_IFDIR",
             libc::S_IFSOCK => "S_IFSOCK",
@@ -97,7 +97,7 @@ pub fn fd_target(fd: i32) -> io::Result<String> {
     let mut target = [0u8; 256];
     // SAFETY: the path ends in NUL, and the kernel writes at most `len` bytes, all of them `target`'s.
     let result = unsafe { libc::readlink(path.as_ptr().cast(), target.as_mut_ptr().cast(), target.len()) };
-    let count = told(Call::Readlink, result, |telling, count| {
+    let count = told!(Call::Readlink, result, |telling, count| {
         telling.path(path.trim_end_matches('\0')).with(quoted(&target[..count], octal)).with(target.len());
     })?;
     Ok(String::from_utf8_lossy(&target[..count]).into_owned())
@@ -142,7 +142,7 @@ impl OpenFds {
         const FLAGS: i32 = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path ends in NUL and outlives the call.
         let result = unsafe { libc::openat(libc::AT_FDCWD, c"/proc/self/fd".as_ptr(), FLAGS) };
-        let folder = told(Call::Openat, result as isize, |telling, _| {
+        let folder = told!(Call::Openat, result as isize, |telling, _| {
             telling.with("AT_FDCWD").path("/proc/self/fd").with("O_RDONLY|O_CLOEXEC|O_DIRECTORY");
         })?;
         Ok(OpenFds { folder: Fd::new(folder) })
@@ -157,7 +157,7 @@ impl OpenFds {
         let result = unsafe { libc::syscall(libc::SYS_getdents64, number, pointer, length) };
         // SAFETY: integers may be looked at as bytes; the slice is as long as `buffer`.
         let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length) };
-        let count = told(Call::Getdents64, result as isize, |telling, count| {
+        let count = told!(Call::Getdents64, result as isize, |telling, count| {
             let entries = entries(&bytes[..count]).count();
             telling.with(number).with(format!("{pointer:p} /* {entries} entries */")).with(length);
         })?;

@@ -10,7 +10,7 @@ pub fn random_u64() -> io::Result<u64> {
     // SAFETY: the kernel writes at most 8 bytes, all of them `bytes`'s. So few always come whole
     // (getrandom(2): up to 256 bytes are never cut short).
     let result = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    told(Call::Getrandom, result, |telling, count| {
+    told!(Call::Getrandom, result, |telling, count| {
         telling.with(quoted(&bytes[..count], hexadecimal)).with(bytes.len()).with(0);
     })?;
     Ok(u64::from_ne_bytes(bytes))

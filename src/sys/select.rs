@@ -52,7 +52,7 @@ pub fn select(
     // SAFETY: both sets have the size and alignment of fd_set (asserted above), `nfds` is at most
     // FD_SETSIZE because insert() panics past it, and the timeval outlives the call.
     let result = unsafe { libc::select(nfds, read, write, std::ptr::null_mut(), span) };
-    told(Call::Select, result as isize, |telling, count| {
+    told!(Call::Select, result as isize, |telling, count| {
         let (asked_read, asked_write) = asked.unwrap_or_default();
         // On an error the sets are as they were.
         let is_set = |&fd: &i32| count > 0 && (readable.contains(fd) || writable.contains(fd));

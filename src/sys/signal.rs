@@ -37,7 +37,7 @@ pub fn block_and_open() -> io::Result<Fd> {
     })?;
     // SAFETY: the set is valid for the call, which only reads it; −1 asks for a new fd.
     let result = unsafe { libc::signalfd(-1, signals.as_ref(), libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) };
-    told(Call::Signalfd4, result as isize, |telling, _| {
+    told!(Call::Signalfd4, result as isize, |telling, _| {
         telling.with(-1).with("[INT TERM]").with(KERNEL_SET).with("SFD_CLOEXEC|SFD_NONBLOCK");
     })
     .map(Fd::new)
@@ -49,7 +49,7 @@ pub fn next_signal(fd: &Fd) -> io::Result<Signal> {
     let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
     // SAFETY: the kernel writes at most SIZE bytes, all of them `info`'s.
     let result = unsafe { libc::read(fd.number(), info.as_mut_ptr().cast(), SIZE) };
-    told(Call::Read, result, |telling, count| {
+    told!(Call::Read, result, |telling, count| {
         // SAFETY: the first `count` bytes were written by the kernel, and `info` outlives the slice.
         let bytes = unsafe { std::slice::from_raw_parts(info.as_ptr().cast::<u8>(), count) };
         telling.on(fd.number()).filled(bytes.as_ptr(), (result >= 0).then_some(bytes)).with(SIZE);

@@ -185,7 +185,7 @@ pub fn accept4(listener: &Fd) -> io::Result<(Fd, Option<SocketAddr>)> {
     let result = unsafe { libc::accept4(listener.number(), address.as_mut_ptr().cast(), &mut length, flags) };
     // SAFETY: all-zero bytes are a valid sockaddr_storage, and so is what the kernel wrote.
     let peer = internet_address(unsafe { address.assume_init_ref() });
-    let fd = told(Call::Accept4, result as isize, |telling, _| {
+    let fd = told!(Call::Accept4, result as isize, |telling, _| {
         let about = if result >= 0 { result } else { listener.number() };
         telling.about(about).with(listener.number());
         match (result >= 0, peer) {
@@ -222,7 +222,7 @@ fn internet_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
 pub fn shutdown_write(fd: &Fd) -> io::Result<()> {
     // SAFETY: no pointers are involved.
     let result = unsafe { libc::shutdown(fd.number(), libc::SHUT_WR) };
-    told(Call::Shutdown, result as isize, |telling, _| {
+    told!(Call::Shutdown, result as isize, |telling, _| {
         telling.on(fd.number()).with("SHUT_WR");
     })
     .map(drop)

@@ -44,7 +44,7 @@ use std::io;
 
 /// Counts a finished call, and turns its −1 into the error that errno holds.
 fn told(call: Call, result: isize) -> io::Result<usize> {
-    super::told(call, result, |_, _| {})
+    super::told!(call, result, |_, _| {})
 }
 
 /// setsockopt(2). `T` is what the option's page in section 7 names.
