@@ -92,6 +92,14 @@ impl Outgoing {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// Whether one reaction has said enough, and pauses. Requests that came in one piece, each of a few bytes,
+    /// could otherwise ask for any amount of answers.
+    #[inline]
+    pub fn is_a_mouthful(&self) -> bool {
+        const MOUTHFUL: usize = 64 * 1024;
+        self.len() >= MOUTHFUL
+    }
 }
 
 /// Bytes that have come and cannot be dealt with yet.

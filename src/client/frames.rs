@@ -3,7 +3,6 @@
 use crate::websocket::close::{self, Violation};
 use crate::websocket::frame::{Header, Opcode};
 use crate::websocket::message::{Said, said};
-use std::borrow::Cow;
 
 /// The largest message that is taken, in bytes. It bounds what a server can make us keep.
 const LARGEST: u64 = 256 << 20;
@@ -17,8 +16,13 @@ pub struct Reader {
 
 impl Reader {
     /// Reads one frame from the start of `bytes`, if it is whole: how many were used, and what was said, if
-    /// something was. Nothing used means that more bytes are needed.
-    pub fn next<'b>(&mut self, bytes: &'b [u8]) -> Result<(usize, Option<Said<'b>>), Violation> {
+    /// something was. Nothing used means that more bytes are needed. A message that came in fragments is put into
+    /// `room`.
+    pub fn next<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        room: &'b mut Vec<u8>,
+    ) -> Result<(usize, Option<Said<'b>>), Violation> {
         let Some((header, start)) = Header::parse_unmasked(bytes)? else { return Ok((0, None)) };
         if header.length > LARGEST {
             return Err(Violation::too_big());
@@ -29,12 +33,17 @@ impl Reader {
             Opcode::Close => Some(Said::Close(close::parse(payload)?)),
             Opcode::Ping => Some(Said::Ping(payload)),
             Opcode::Pong => Some(Said::Pong),
-            _ => self.take_data(&header, payload)?,
+            _ => self.take_data(&header, payload, room)?,
         };
         Ok((end, said))
     }
 
-    fn take_data<'b>(&mut self, header: &Header, payload: &'b [u8]) -> Result<Option<Said<'b>>, Violation> {
+    fn take_data<'b>(
+        &mut self,
+        header: &Header,
+        payload: &'b [u8],
+        room: &'b mut Vec<u8>,
+    ) -> Result<Option<Said<'b>>, Violation> {
         const OUT_OF_ORDER: Violation =
             Violation::protocol("The fragments of a message are out of order (RFC 6455 §5.4).");
         let is_text = header.opcode == Opcode::Text;
@@ -42,7 +51,7 @@ impl Reader {
         match (self.unfinished.take(), header.fin) {
             (None, _) if continues => Err(OUT_OF_ORDER),
             (Some(_), _) if !continues => Err(OUT_OF_ORDER),
-            (None, true) => said(is_text, Cow::Borrowed(payload)).map(Some),
+            (None, true) => said(is_text, payload).map(Some),
             (None, false) => {
                 self.unfinished = Some(Box::new((is_text, payload.to_vec())));
                 Ok(None)
@@ -53,7 +62,8 @@ impl Reader {
                     return Err(Violation::too_big());
                 }
                 if fin {
-                    return said(message.0, Cow::Owned(message.1)).map(Some);
+                    *room = message.1;
+                    return said(message.0, room).map(Some);
                 }
                 self.unfinished = Some(message);
                 Ok(None)
@@ -74,7 +84,8 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<Vec<String>, Code> {
         let (mut reader, mut at, mut heard) = (Reader::default(), 0, Vec::new());
         loop {
-            let (used, said) = reader.next(&bytes[at..]).map_err(|violation| violation.code)?;
+            let mut room = Vec::new();
+            let (used, said) = reader.next(&bytes[at..], &mut room).map_err(|violation| violation.code)?;
             heard.extend(said.map(|said| format!("{said:?}")));
             at += used;
             if used == 0 {

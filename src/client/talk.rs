@@ -200,7 +200,7 @@ impl Talk {
     fn step(&mut self, bytes: &[u8], means: &mut Means<'_>) -> Result<(usize, Next), Broken> {
         match &mut self.state {
             State::Head(_) => self.read_head(bytes, means),
-            State::Frames(reader) => match reader.next(bytes) {
+            State::Frames(reader) => match reader.next(bytes, &mut Vec::new()) {
                 Ok((used, None)) => Ok((used, Next::Wait)),
                 Ok((used, Some(said))) => Ok((used, on_message(said, means)?)),
                 Err(violation) => Ok((bytes.len(), refuse(violation, means))),

@@ -9,10 +9,6 @@ use crate::http::{Manner, Problem, Status};
 use crate::settings::Settings;
 use crate::tick::Tick;
 
-/// How many bytes one reaction says before it pauses. Requests that came in one piece, each of a few
-/// bytes, could otherwise ask for any amount of answers.
-const MOUTHFUL: usize = 64 * 1024;
-
 /// How many bytes are read at a time where all of them can be dealt with.
 const GULP: usize = 64 * 1024;
 
@@ -78,9 +74,6 @@ impl Conversation {
         let mut used = 0;
         let mut is_same = true;
         loop {
-            if used < bytes.len() && turn.out.len() >= MOUTHFUL {
-                return (used, true, After::Wait);
-            }
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
@@ -106,6 +99,9 @@ impl Conversation {
                 }
                 Next::Report(question) => return (used, false, After::Report(question)),
                 Next::Close(why) => return (used, false, After::Close(why)),
+            }
+            if used < bytes.len() && turn.out.is_a_mouthful() {
+                return (used, true, After::Wait);
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::buffer::Encoded;
 use crate::http::response::write_chunk;
 use crate::websocket::deflate::Deflate;
 use crate::websocket::frame::{self, Opcode};
+use crate::websocket::message::Payload;
 
 /// What is put around what is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,25 @@ impl Framing {
     #[inline]
     pub(super) fn say(self, turn: &mut Turn<'_>, opcode: Opcode, words: &[u8]) {
         turn.out.payload += self.append(&mut turn.out.own, opcode, words, &mut turn.hub.deflate);
+    }
+
+    /// Says what came in a binary message to who sent it.
+    #[inline(always)]
+    pub(super) fn echo(self, turn: &mut Turn<'_>, payload: Payload<'_>) {
+        if self == Framing::Frames {
+            frame::write_header(&mut turn.out.own, Opcode::Binary, payload.len());
+            payload.append_to(&mut turn.out.own);
+            turn.out.payload += payload.len();
+            return;
+        }
+        self.echo_otherwise(turn, payload);
+    }
+
+    #[cold]
+    fn echo_otherwise(self, turn: &mut Turn<'_>, payload: Payload<'_>) {
+        let mut plain = Vec::with_capacity(payload.len());
+        payload.append_to(&mut plain);
+        self.say(turn, Opcode::Binary, &plain);
     }
 
     /// Appends it, and returns how many of the bytes are payload.

@@ -78,32 +78,42 @@ impl WebSocket {
         turn.becomes(Technique::WebSocket(WebSocket { reader, feed, framing, state: State::Open, since }))
     }
 
-    #[inline(always)]
+    /// Hears as many messages as have come, one after the other, until one of them changes what it is, or enough is
+    /// said. (In a function of its own, so that this loop has the processor's registers to itself.)
+    #[inline(never)]
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
-        let is_same = self.state == State::Open;
-        if self.state != State::Closing && !bytes.is_empty() {
+        let before = self.state;
+        if before != State::Closing && !bytes.is_empty() {
             (self.state, self.since) = (State::Open, turn.now.tick);
         }
-        let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
-        match self.reader.next(bytes, turn.hub.settings.max_message, deflate) {
-            Ok((used, None)) => (used, Next::Wait),
-            Ok((used, Some(said))) => match self.on_said(said, turn) {
-                Next::Wait if is_same => (used, Next::Same),
-                next => (used, next),
-            },
-            Err(violation) => (0, self.refuse(violation, turn)),
+        let max_message = turn.hub.settings.max_message;
+        let (mut used, mut room) = (0, Vec::new());
+        loop {
+            let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
+            let said = match self.reader.next(&mut bytes[used..], max_message, deflate, &mut room) {
+                Ok((more, said)) => {
+                    used += more;
+                    said
+                }
+                Err(violation) => return (used, self.refuse(violation, turn)),
+            };
+            // Without a message more bytes must come.
+            let Some(said) = said else { return (used, Next::Wait) };
+            match self.on_said(said, turn) {
+                Next::Wait if used < bytes.len() && !turn.out.is_a_mouthful() => {}
+                Next::Wait if before == State::Open => return (used, Next::Same),
+                next => return (used, next),
+            }
         }
     }
 
     #[inline(always)]
     fn on_said(&mut self, said: Said<'_>, turn: &mut Turn<'_>) -> Next {
-        match (said, self.state) {
-            (Said::Close(_), State::Closing) => return Next::Close(Why::Draining),
-            (_, State::Closing) => {}
-            (Said::Close(code), _) => return answer_close(code, turn),
-            (Said::Ping(payload), _) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
-            (Said::Pong, _) => {}
-            (Said::Text(text), _) => {
+        if self.state == State::Closing {
+            return if let Said::Close(_) = said { Next::Close(Why::Draining) } else { Next::Wait };
+        }
+        match said {
+            Said::Text(text) => {
                 turn.hub.tally.hear(text.len());
                 match &self.feed {
                     None => self.framing.say(turn, Opcode::Text, text.as_bytes()),
@@ -116,14 +126,17 @@ impl WebSocket {
                     }
                 }
             }
-            (Said::Binary(bytes), _) => {
-                turn.hub.tally.hear(bytes.len());
+            Said::Binary(payload) => {
+                turn.hub.tally.hear(payload.len());
                 if self.feed.is_some() {
                     let reason = "Events are text; send text messages here, or binary ones to /echo.";
                     return self.refuse(Violation { code: Code::UNSUPPORTED_DATA, reason }, turn);
                 }
-                self.framing.say(turn, Opcode::Binary, &bytes);
+                self.framing.echo(turn, payload);
             }
+            Said::Ping(payload) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
+            Said::Pong => {}
+            Said::Close(code) => return answer_close(code, turn),
         }
         Next::Wait
     }

@@ -1,26 +1,47 @@
 //! Messages out of frames (RFC 6455 §5.4, §5.6, §8.1).
 //!
-//! A message that comes in one frame and in one read is unmasked where it lies and handed out from
-//! there; nothing is kept. Only an unfinished one owns memory, and no more than has come of it.
+//! A message that comes in one frame and in one read is handed out from where it lies; nothing is kept. Text is
+//! unmasked there, for it must be looked at; other bytes keep their mask until they are copied. Only an unfinished
+//! message owns memory, and no more than has come of it.
 
 use super::close::{self, Code, Violation};
 use super::deflate::Deflate;
 use super::frame::{Header, Mask, Opcode};
-use std::borrow::Cow;
 
 /// What a client has said.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said<'b> {
     /// A whole text message, which is UTF-8.
-    Text(Cow<'b, str>),
+    Text(&'b str),
     /// A whole binary message.
-    Binary(Cow<'b, [u8]>),
+    Binary(Payload<'b>),
     /// A ping, to be answered with a pong of the same payload.
     Ping(&'b [u8]),
     /// A pong.
     Pong,
     /// A Close frame, with its code if it gave one.
     Close(Option<Code>),
+}
+
+/// The content of a binary message: nobody here looks at it, so its mask comes off on the way to where it is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload<'b> {
+    bytes: &'b [u8],
+    mask: Mask,
+}
+
+impl Payload<'_> {
+    /// How many bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends it, without the mask.
+    #[inline(always)]
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        self.mask.append(self.bytes, out);
+    }
 }
 
 /// Reads messages; owns nothing between two of them.
@@ -57,76 +78,83 @@ impl Reader {
     ///
     /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
     /// announces it. Text that is not UTF-8 is 1007 as soon as it shows. With `deflate` a message may be
-    /// compressed; it may then be of so many bytes before and after.
+    /// compressed; it may then be of so many bytes before and after. What does not lie in `bytes` as it is
+    /// said, because it came in pieces or compressed, is put into `room`.
     #[inline(always)]
     pub fn next<'b>(
         &mut self,
         bytes: &'b mut [u8],
         max_message: usize,
         deflate: Option<&mut Deflate>,
+        room: &'b mut Vec<u8>,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
-        if self.unfinished.as_ref().is_some_and(|message| message.frame.is_some()) {
-            return self.go_on(bytes, max_message, deflate);
+        if self.unfinished.is_some() {
+            return self.go_on(bytes, max_message, deflate, room);
         }
         let Some((header, start)) = Header::parse(bytes, deflate.is_some())? else { return Ok((0, None)) };
         if header.opcode.is_control() {
-            return take_control(header, start, bytes);
+            return take_control(header.opcode, header.mask, header.length, start, bytes);
         }
-        self.check_data(&header, max_message)?;
+        if header.opcode == Opcode::Continuation {
+            return Err(Violation::protocol("There is no message to continue (RFC 6455 §5.4)."));
+        }
+        if header.length > max_message as u64 {
+            return Err(Violation::too_big());
+        }
         let end = start as u64 + header.length;
-        if !header.fin || self.unfinished.is_some() || end > bytes.len() as u64 {
-            let message = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::new(&header)));
-            message.frame = Some(Rest { mask: header.mask, remaining: header.length, fin: header.fin });
-            let (used, said) = self.go_on(&mut bytes[start..], max_message, deflate)?;
+        if !header.fin || end > bytes.len() as u64 {
+            self.unfinished = Some(Box::new(Unfinished::new(&header)));
+            let (used, said) = self.go_on(&mut bytes[start..], max_message, deflate, room)?;
             return Ok((start + used, said));
         }
         let payload = &mut bytes[start..end as usize];
-        header.mask.apply(payload);
         let is_text = header.opcode == Opcode::Text;
-        let said = match deflate {
-            Some(deflate) if header.compressed => inflated(is_text, payload, deflate, max_message)?,
-            _ => said(is_text, Cow::Borrowed(payload))?,
-        };
-        Ok((end as usize, Some(said)))
+        if !is_text && !header.compressed {
+            return Ok((end as usize, Some(Said::Binary(Payload { bytes: payload, mask: header.mask }))));
+        }
+        header.mask.apply(payload);
+        if let (Some(deflate), true) = (deflate, header.compressed) {
+            *room = deflate.inflate(payload, max_message)?;
+            return Ok((end as usize, Some(said(is_text, room)?)));
+        }
+        Ok((end as usize, Some(said(is_text, payload)?)))
     }
 
     /// Reads on in a message of which a part has come.
+    #[inline(never)]
     fn go_on<'b>(
         &mut self,
-        bytes: &mut [u8],
+        bytes: &'b mut [u8],
         max_message: usize,
         deflate: Option<&mut Deflate>,
+        room: &'b mut Vec<u8>,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
-        let (used, message) = self.take_payload(bytes)?;
-        let said = match (message, deflate) {
-            (None, _) => return Ok((used, None)),
-            (Some(message), Some(deflate)) if message.compressed => {
-                inflated(message.is_text, &message.bytes, deflate, max_message)?
+        let mut start = 0;
+        if let Some(message) = self.unfinished.as_mut().filter(|message| message.frame.is_none()) {
+            let Some((header, after)) = Header::parse(bytes, deflate.is_some())? else {
+                return Ok((0, None));
+            };
+            if header.opcode.is_control() {
+                return take_control(header.opcode, header.mask, header.length, after, bytes);
             }
-            (Some(message), _) => said(message.is_text, message.bytes.into())?,
-        };
-        Ok((used, Some(said)))
-    }
-
-    /// Whether this frame may come now, and how large the message would be with it.
-    #[inline]
-    fn check_data(&self, header: &Header, max_message: usize) -> Result<(), Violation> {
-        let so_far = match (&self.unfinished, header.opcode) {
-            (None, Opcode::Continuation) => {
-                return Err(Violation::protocol("There is no message to continue (RFC 6455 §5.4)."));
-            }
-            (Some(message), Opcode::Continuation) => message.bytes.len(),
-            (Some(_), _) => {
+            if header.opcode != Opcode::Continuation {
                 return Err(Violation::protocol(
                     "A message began before the last one ended (RFC 6455 §5.4).",
                 ));
             }
-            (None, _) => 0,
-        };
-        if header.length > (max_message - so_far) as u64 {
-            return Err(Violation::too_big());
+            if header.length > (max_message - message.bytes.len()) as u64 {
+                return Err(Violation::too_big());
+            }
+            message.frame = Some(Rest::of(&header));
+            start = after;
         }
-        Ok(())
+        let (used, message) = self.take_payload(&mut bytes[start..])?;
+        let Some(message) = message else { return Ok((start + used, None)) };
+        *room = match deflate {
+            Some(deflate) if message.compressed => deflate.inflate(&message.bytes, max_message)?,
+            _ => message.bytes,
+        };
+        Ok((start + used, Some(said(message.is_text, room)?)))
     }
 
     /// Takes payload of the frame that is under way, and returns the message if that made it whole.
@@ -158,10 +186,17 @@ impl Reader {
     }
 }
 
+impl Rest {
+    /// All of a frame but its head.
+    fn of(header: &Header) -> Rest {
+        Rest { mask: header.mask, remaining: header.length, fin: header.fin }
+    }
+}
+
 impl Unfinished {
     fn new(header: &Header) -> Unfinished {
         let (is_text, compressed) = (header.opcode == Opcode::Text, header.compressed);
-        Unfinished { is_text, bytes: Vec::new(), compressed, checked: 0, frame: None }
+        Unfinished { is_text, bytes: Vec::new(), compressed, checked: 0, frame: Some(Rest::of(header)) }
     }
 
     /// Checks what has come since the last time. A character that is only begun is left for the next
@@ -176,18 +211,22 @@ impl Unfinished {
     }
 }
 
+/// Takes a control frame whose payload begins at `start`.
+#[cold]
 fn take_control<'b>(
-    header: Header,
+    opcode: Opcode,
+    mask: Mask,
+    length: u64,
     start: usize,
     bytes: &'b mut [u8],
 ) -> Result<(usize, Option<Said<'b>>), Violation> {
     // OK because a control frame has at most 125 bytes.
-    let end = start + header.length as usize;
+    let end = start + length as usize;
     let Some(payload) = bytes.get_mut(start..end) else {
         return Ok((0, None));
     };
-    header.mask.apply(payload);
-    let said = match header.opcode {
+    mask.apply(payload);
+    let said = match opcode {
         Opcode::Close => Said::Close(close::parse(payload)?),
         Opcode::Ping => Said::Ping(payload),
         _ => Said::Pong,
@@ -195,27 +234,13 @@ fn take_control<'b>(
     Ok((end, Some(said)))
 }
 
-/// The same of a compressed message, which may be of so many bytes when it is whole.
-fn inflated<'b>(
-    is_text: bool,
-    payload: &[u8],
-    deflate: &mut Deflate,
-    max_message: usize,
-) -> Result<Said<'b>, Violation> {
-    said(is_text, Cow::Owned(deflate.inflate(payload, max_message)?))
-}
-
-/// A whole message of either kind; text that is not UTF-8 is 1007 (RFC 6455 §8.1).
+/// A whole message of either kind, without a mask; text that is not UTF-8 is 1007 (RFC 6455 §8.1).
 #[inline(always)]
-pub fn said(is_text: bool, payload: Cow<'_, [u8]>) -> Result<Said<'_>, Violation> {
+pub fn said(is_text: bool, bytes: &[u8]) -> Result<Said<'_>, Violation> {
     if !is_text {
-        return Ok(Said::Binary(payload));
+        return Ok(Said::Binary(Payload { bytes, mask: Mask::default() }));
     }
-    let text = match payload {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| NOT_UTF8)?,
-        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| NOT_UTF8)?,
-    };
-    Ok(Said::Text(text))
+    std::str::from_utf8(bytes).map(Said::Text).map_err(|_| NOT_UTF8)
 }
 
 #[cfg(test)]
@@ -245,8 +270,9 @@ mod tests {
             kept.extend_from_slice(&piece);
             let mut at = 0;
             loop {
+                let mut room = Vec::new();
                 let (used, said) =
-                    reader.next(&mut kept[at..], max, None).map_err(|violation| violation.code)?;
+                    reader.next(&mut kept[at..], max, None, &mut room).map_err(|violation| violation.code)?;
                 heard.extend(said.map(|said| format!("{said:?}")));
                 at += used;
                 if used == 0 {
