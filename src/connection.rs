@@ -143,6 +143,7 @@ impl Connection {
     }
 
     /// How many bytes it would like to read.
+    #[inline]
     pub fn appetite(&self, settings: &Settings) -> usize {
         match &self.phase {
             Phase::Talking(conversation) => conversation.appetite(self.backlog(), settings),

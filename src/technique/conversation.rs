@@ -329,18 +329,20 @@ impl Conversation {
 
     /// How many bytes it would like to read, when it has `backlog` bytes waiting to be sent. 0: it
     /// reads no more until something else has happened.
+    #[inline(always)]
     pub fn appetite(&self, backlog: usize, settings: &Settings) -> usize {
+        let is_paused = self.inbox.is_paused();
+        // Who does not take its answers is asked for no more questions.
+        let is_free = backlog == 0 && !is_paused;
         match &self.technique {
-            _ if self.inbox.is_paused() => 0,
             // What comes behind a stream's request is dropped, so its end is always seen.
-            Technique::Stream(_) | Technique::Sse(_) => GULP,
-            // Who does not take its answers is asked for no more questions.
-            _ if backlog > 0 => 0,
+            Technique::Stream(_) | Technique::Sse(_) if !is_paused => GULP,
+            Technique::WebSocket(_) if is_free => GULP,
             Technique::Exchange(exchange) if exchange.is_owed() => 0,
-            Technique::Exchange(_) | Technique::LongPoll(_) => {
+            Technique::Exchange(_) | Technique::LongPoll(_) if is_free => {
                 settings.max_head.saturating_sub(self.inbox.len())
             }
-            Technique::WebSocket(_) => GULP,
+            _ => 0,
         }
     }
 }
