@@ -89,14 +89,24 @@ pub const COMPRESSED: u8 = 0x40;
 
 #[inline(always)]
 fn check_first_byte(first: u8, may_be_compressed: bool) -> Result<Opcode, Violation> {
-    let (opcode, reserved) = (Opcode::parse(first & 0x0f), first & 0x70);
-    // Only the first frame of a message may carry it, and no control frame (RFC 7692 §6.1).
-    let begins_a_message = || matches!(opcode, Some(Opcode::Text | Opcode::Binary));
-    if reserved != 0 && !(reserved == COMPRESSED && may_be_compressed && begins_a_message()) {
-        let reason = "A reserved bit is set that means nothing here (RFC 6455 §5.2).";
-        return Err(Violation::protocol(reason));
+    let Some(opcode) = Opcode::parse(first & 0x0f) else {
+        return Err(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."));
+    };
+    if first & 0x70 != 0 {
+        check_reserved(first & 0x70, opcode, may_be_compressed)?;
     }
-    opcode.ok_or(Violation::protocol("This opcode is reserved (RFC 6455 §5.2)."))
+    Ok(opcode)
+}
+
+/// Reserved bits mean nothing but that a message is compressed: the first frame of it may say so, and no control
+/// frame (RFC 7692 §6.1).
+#[inline(never)]
+fn check_reserved(bits: u8, opcode: Opcode, may_be_compressed: bool) -> Result<(), Violation> {
+    let begins_a_message = matches!(opcode, Opcode::Text | Opcode::Binary);
+    if bits == COMPRESSED && may_be_compressed && begins_a_message {
+        return Ok(());
+    }
+    Err(Violation::protocol("A reserved bit is set that means nothing here (RFC 6455 §5.2)."))
 }
 
 /// Control frames are one piece, and short (§5.5).
