@@ -39,7 +39,7 @@ const BITS: usize = 6;
 const SLOTS: usize = 1 << BITS;
 /// How far ahead the six levels reach; what lies further waits in the last slot and is hung again.
 const REACH: u64 = 1 << (BITS * LEVELS);
-/// No key: the end of a list. Keys are below it.
+/// No key: the end of a list. Keys are below it, so no node is found under it.
 const NONE: u32 = u32::MAX;
 
 /// One timer: 16 bytes, in a list threaded through the keys of its slot.
@@ -70,7 +70,7 @@ impl Node {
     }
 }
 
-/// A slot: the first key of its list, and a deadline that no key in it precedes.
+/// A slot: the first key of its list, and a deadline that no key in it precedes (`u64::MAX` if it is empty).
 #[derive(Clone, Copy)]
 struct Slot {
     first: u32,
@@ -211,24 +211,32 @@ impl Wheel {
     }
 
     /// Links an unarmed node into the slot where its deadline belongs as things stand.
+    ///
+    /// The first in a slot is its earliest. Most that follow are due after it, and nothing is noted of them: a
+    /// branch that is nearly always foreseen is quicker than to write again what stands there already.
     fn hang(&mut self, key: u32, deadline: u64) {
         let place = self.place_of(deadline);
         let slot = &mut self.slots[place];
         let next = std::mem::replace(&mut slot.first, key);
-        slot.earliest = slot.earliest.min(deadline);
-        self.next = self.next.min(deadline);
-        self.occupied[place / SLOTS] |= 1 << (place % SLOTS);
-        if next != NONE {
-            self.nodes[next as usize].previous = key;
-        }
         self.nodes[key as usize] = Node { next, ..Node::at(deadline, place as u16) };
+        if let Some(neighbour) = self.nodes.get_mut(next as usize) {
+            neighbour.previous = key;
+        }
+        if deadline < slot.earliest {
+            slot.earliest = deadline;
+            self.occupied[place / SLOTS] |= 1 << (place % SLOTS);
+            self.next = self.next.min(deadline);
+        }
     }
 
-    /// The level is that of the highest base-64 digit in which the deadline differs from now.
+    /// The level is that of the highest base-64 digit in which the deadline differs from now. It is counted: five
+    /// comparisons are quicker than to look for the highest bit and to divide by [`BITS`], and the compiler sees
+    /// that they lead to no place that is not there.
     fn place_of(&self, deadline: u64) -> usize {
         let ahead = deadline.clamp(self.elapsed, self.last_reachable());
-        let highest = 63 - ((ahead ^ self.elapsed) | 1).leading_zeros() as usize;
-        let level = highest / BITS;
+        let differs = ahead ^ self.elapsed;
+        // As many as there are digits from the second to the highest that differs.
+        let level = (1..LEVELS).filter(|level| differs >> (level * BITS) != 0).count();
         level * SLOTS + (ahead >> (level * BITS)) as usize % SLOTS
     }
 
@@ -238,11 +246,11 @@ impl Wheel {
     }
 
     fn unlink(&mut self, place: usize, previous: u32, next: u32) {
-        if next != NONE {
-            self.nodes[next as usize].previous = previous;
+        if let Some(neighbour) = self.nodes.get_mut(next as usize) {
+            neighbour.previous = previous;
         }
-        if previous != NONE {
-            self.nodes[previous as usize].next = next;
+        if let Some(neighbour) = self.nodes.get_mut(previous as usize) {
+            neighbour.next = next;
             return;
         }
         self.slots[place].first = next;
