@@ -90,6 +90,7 @@ impl Server {
         if let After::Close(why) = after {
             connection.leave(why, now.tick);
         }
+        let is_leaving = connection.why_leaving().is_some();
         let seat = connection.seat();
         if seat != before || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before, seat);
@@ -99,15 +100,24 @@ impl Server {
             self.out.clear();
             return self.close(id, failure(&error), now);
         }
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+        if !(is_leaving && self.part(id, now)) {
+            self.tell_others(id, now);
+        }
+    }
+
+    /// Goes on with leaving; whether that was the end.
+    #[cold]
+    fn part(&mut self, id: Id, now: Now) -> bool {
+        let Some(connection) = self.table.get_mut(id) else { return true };
         match connection.part(now.tick) {
             Parting::Stay => {}
             Parting::Linger(until) => self.tell_fin(until, now),
-            Parting::Close(why) => return self.close(id, why, now),
+            Parting::Close(why) => {
+                self.close(id, why, now);
+                return true;
+            }
         }
-        self.tell_others(id, now);
+        false
     }
 
     /// Gives the answers that only the server itself can give.
@@ -174,14 +184,15 @@ impl Server {
     }
 
     /// Tells the wheel, the loop and the kernel what they do not know yet. A deadline that only moves later is not
-    /// told to the wheel: when the old one fires is time enough. So an echo or a delivery touches no timer.
+    /// told to the wheel: when the old one fires is time enough. So an echo, a delivery or a poll that is answered
+    /// touches no timer.
     #[inline]
     fn tell_others(&mut self, id: Id, now: Now) {
         let Some(connection) = self.table.get_mut(id) else { return };
         let deadline = connection.deadline(&self.hub.settings);
         let armed = self.wheel.deadline(timer_of(id));
         let is_early_enough = armed.is_some_and(|armed| armed <= deadline.at);
-        if connection.armed != Some(deadline.kind) || !is_early_enough {
+        if !is_early_enough || !connection.armed.is_some_and(|armed| armed.may_stand_for(deadline.kind)) {
             connection.armed = Some(deadline.kind);
             self.wheel.arm(timer_of(id), deadline.at);
         }

@@ -139,7 +139,7 @@ pub struct Seat {
 }
 
 /// When something is due, and what: the timer is moved forward at once and back only when the kind
-/// changes, so that a deadline which merely moves on costs nothing.
+/// changes (see [`Due::may_stand_for`]), so that a deadline which merely moves on costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// When.
@@ -171,6 +171,16 @@ pub enum Due {
     Stall,
     /// The end of a connection that is being left.
     Leave,
+}
+
+impl Due {
+    /// Whether a timer that was armed for this, and is early enough, is left as it is for that. Who polls goes to
+    /// and fro between a hold and the wait for the next request, and the wheel is not told each time.
+    #[inline]
+    pub fn may_stand_for(self, other: Due) -> bool {
+        let is_of_a_poll = |due| matches!(due, Due::Idle | Due::Hold);
+        self == other || is_of_a_poll(self) && is_of_a_poll(other)
+    }
 }
 
 /// Why a connection ends.
