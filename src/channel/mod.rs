@@ -265,6 +265,7 @@ impl Channels {
     }
 
     /// The channel of that name; made if there is none.
+    #[inline]
     pub fn open(&mut self, name: &ChannelName, settings: &Settings) -> Result<ChannelId, TooManyChannels> {
         // Who asks mostly asks for the same as the one before.
         if let Some(id) = self.asked_last
@@ -277,6 +278,7 @@ impl Channels {
         Ok(id)
     }
 
+    #[inline(never)]
     fn find_or_make(
         &mut self,
         name: &ChannelName,

@@ -97,7 +97,7 @@ fn channel_in(query: &str) -> Result<Option<ChannelName>, String> {
     if let Some(other) = query.split('&').find(|pair| !pair.is_empty() && !pair.starts_with("channel=")) {
         return Err(format!("only ?channel=NAME may stand there, not {other}; the rest has flags"));
     }
-    let name = query::parameter(query, "channel").map_err(|problem| problem.detail.into_owned())?;
+    let name = query::parameter(query, "channel").map_err(|problem| problem.detail.to_string())?;
     name.map(|name| channel(&name)).transpose()
 }
 

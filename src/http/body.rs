@@ -13,6 +13,14 @@ pub enum Framing {
     Chunked,
 }
 
+impl Framing {
+    /// Whether there is anything to be read.
+    #[inline]
+    pub fn has_body(self) -> bool {
+        !matches!(self, Framing::None | Framing::Length(0))
+    }
+}
+
 /// A body on its way in. Feed it bytes with [`Body::take`] until it is whole.
 #[derive(Debug)]
 pub struct Body {
@@ -87,22 +95,17 @@ pub enum Chunk {
 }
 
 impl Body {
-    /// A body to be kept, or to be read and dropped. `None` if there is none to read; 413 if it is
-    /// known to be larger than `max_body`. `max_around` bounds extensions and trailers together.
-    pub fn begin(
-        framing: Framing,
-        keep: bool,
-        max_body: usize,
-        max_around: usize,
-    ) -> Result<Option<Body>, Problem> {
+    /// A body to be kept, or to be read and dropped; 413 if it is known to be larger than `max_body`. `max_around`
+    /// bounds extensions and trailers together.
+    pub fn begin(framing: Framing, keep: bool, max_body: usize, max_around: usize) -> Result<Body, Problem> {
         let limits = Limits { body: max_body as u64, around: max_around };
         let state = match framing {
-            Framing::None | Framing::Length(0) => return Ok(None),
+            Framing::None => State::Whole,
             Framing::Length(length) if length > limits.body => return Err(too_large()),
             Framing::Length(length) => State::Length { remaining: length },
             Framing::Chunked => State::Chunks { place: Chunk::FIRST, around: 0 },
         };
-        Ok(Some(Body { content: Vec::new(), received: 0, keep, state, limits }))
+        Ok(Body { content: Vec::new(), received: 0, keep, state, limits })
     }
 
     /// Whether the last byte has come.
@@ -253,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn chunked(max_body: usize) -> Body {
-        Body::begin(Framing::Chunked, true, max_body, 64).unwrap().unwrap()
+        Body::begin(Framing::Chunked, true, max_body, 64).unwrap()
     }
 
     /// Feeds the pieces and returns the content, and what was left over.

@@ -27,7 +27,7 @@ impl Cors {
         let Some(origin) = request.origin else {
             return Cors::Own;
         };
-        if request.host.is_some_and(|host| is_same(origin, host)) {
+        if request.host().is_some_and(|host| is_same(origin, host)) {
             return Cors::Own;
         }
         match allowed {

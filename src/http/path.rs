@@ -20,8 +20,9 @@ macro_rules! paths {
             }
 
             /// Which one a request names.
-            pub(super) fn of(path: &str) -> Path {
-                match path { $($path => Path::$variant,)* _ if page::find(path).is_some() => Path::Page, _ => Path::Other }
+            pub fn of(path: &[u8]) -> Path {
+                $(if path == $path.as_bytes() { return Path::$variant; })*
+                if page::find(path).is_some() { Path::Page } else { Path::Other }
             }
         }
     };

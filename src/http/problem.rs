@@ -2,6 +2,7 @@
 
 use crate::channel::write_json_string;
 use std::borrow::Cow;
+use std::ops::Deref;
 
 macro_rules! statuses {
     ($($variant:ident = $code:literal $reason:literal),* $(,)?) => {
@@ -57,9 +58,14 @@ statuses! {
     InsufficientStorage = 507 "Insufficient Storage",
 }
 
-/// An error answer: what is wrong, and what a person can do about it.
+/// An error answer: what is wrong, and what a person can do about it. (One pointer: so it costs nothing to hand on
+/// that there is none.)
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Facts>);
+
+/// What a problem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
     /// The status.
     pub status: Status,
     /// One sentence for a person.
@@ -70,10 +76,19 @@ pub struct Problem {
     pub fatal: bool,
 }
 
+impl Deref for Problem {
+    type Target = Facts;
+
+    fn deref(&self) -> &Facts {
+        &self.0
+    }
+}
+
 impl Problem {
     /// A problem after which the connection goes on.
+    #[cold]
     pub fn new(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { status, detail: detail.into(), fields: &[], fatal: false }
+        Problem(Box::new(Facts { status, detail: detail.into(), fields: &[], fatal: false }))
     }
 
     /// 400, and the connection goes on: the request was understood, its content is wrong.
@@ -83,12 +98,15 @@ impl Problem {
 
     /// A problem after which the connection closes.
     pub fn fatal(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { fatal: true, ..Problem::new(status, detail) }
+        let mut problem = Problem::new(status, detail);
+        problem.0.fatal = true;
+        problem
     }
 
     /// The same with further fields in its head.
-    pub fn with(self, fields: &'static [(&'static str, &'static str)]) -> Problem {
-        Problem { fields, ..self }
+    pub fn with(mut self, fields: &'static [(&'static str, &'static str)]) -> Problem {
+        self.0.fields = fields;
+        self
     }
 
     /// The body: `application/problem+json`.

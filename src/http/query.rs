@@ -12,19 +12,24 @@ pub fn parameter<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>,
 }
 
 fn find<'q>(query: &'q str, name: &str) -> Result<Option<Cow<'q, str>>, Problem> {
-    let mut values = query.split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    });
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => decode(value, name).map(Some),
-        _ => Err(Problem::bad(format!("The parameter {name} may be given only once."))),
+    let (mut found, mut start) = (None, 0);
+    for end in memchr::memchr_iter(b'&', query.as_bytes()).chain([query.len()]) {
+        let pair = &query[start..end];
+        start = end + 1;
+        let value = match pair.strip_prefix(name) {
+            Some("") => "",
+            Some(rest) if rest.starts_with('=') => &rest[1..],
+            _ => continue,
+        };
+        if found.replace(value).is_some() {
+            return Err(Problem::bad(format!("The parameter {name} may be given only once.")));
+        }
     }
+    found.map(|value| decode(value, name)).transpose()
 }
 
 fn decode<'q>(value: &'q str, name: &str) -> Result<Cow<'q, str>, Problem> {
-    if !value.contains(['%', '+']) {
+    if memchr::memchr2(b'%', b'+', value.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(value));
     }
     let wrong = || Problem::bad(format!("The parameter {name} is not percent-encoded UTF-8."));
@@ -54,6 +59,7 @@ mod tests {
         assert_eq!(of("a=1&channel=caf%C3%A9+x", "channel").as_deref(), Some("café x"));
         assert_eq!(of("since", "since").as_deref(), Some(""));
         assert_eq!(of("sincere=1", "since"), None);
+        assert_eq!(of("&&since=a=b&", "since").as_deref(), Some("a=b"));
     }
 
     #[test]

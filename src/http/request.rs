@@ -2,7 +2,7 @@
 
 use super::body::Framing;
 use super::problem::{Problem, Status, malformed};
-use super::target::{check_target, checked_host};
+use super::target::{check_host, check_target, text};
 use crate::websocket::deflate::{self, Agreement};
 use std::mem::MaybeUninit;
 
@@ -21,13 +21,27 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    /// The method of that name.
+    pub(super) fn of(name: &[u8]) -> Method {
+        match name {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"OPTIONS" => Method::Options,
+            b"POST" => Method::Post,
+            b"DELETE" => Method::Delete,
+            _ => Method::Other,
+        }
+    }
+}
+
 /// A head that has been understood: the fields that matter here, and where its body ends.
 #[derive(Debug)]
 pub struct Request<'b> {
     /// What to do.
     pub method: Method,
-    /// The path, always with its slash, or `*`.
-    pub path: &'b str,
+    /// The path, always with its slash, or `*`. (It is ASCII, but hardly anybody needs it as text.)
+    pub path: &'b [u8],
     /// What followed the question mark, or nothing.
     pub query: &'b str,
     /// HTTP/1.1, not 1.0.
@@ -42,8 +56,8 @@ pub struct Request<'b> {
     pub connection_upgrade: bool,
     /// `Upgrade` names `websocket`.
     pub upgrade_websocket: bool,
-    /// The host that the request is for: from an absolute target, or else from `Host`.
-    pub host: Option<&'b str>,
+    /// See [`Request::host`].
+    host: Option<&'b [u8]>,
     /// Fields that are taken as they are.
     pub content_type: Option<&'b str>,
     #[allow(missing_docs)]
@@ -75,7 +89,7 @@ impl<'b> Request<'b> {
     /// A request of which nothing is known yet.
     pub const EMPTY: Request<'b> = Request {
         method: Method::Other,
-        path: "",
+        path: b"",
         query: "",
         is_1_1: false,
         keep_alive: false,
@@ -109,39 +123,38 @@ impl<'b> Request<'b> {
             Ok(httparse::Status::Complete(length)) => length,
             other => return no_whole_head(other.err(), bytes, max_head),
         };
-        no_bare_line_feed(&bytes[..length])?;
+        check_line_ends(&bytes[..length], &head)?;
         self.take_line(&head)?;
         let mut framing = FramingFields::default();
         for field in head.headers.iter() {
             self.take_field(field, &mut framing)?;
         }
         self.framing = framing.settle(self.is_1_1)?;
-        check_host(framing.host, self.is_1_1)?;
+        framing.check_host(self.is_1_1)?;
         Ok(Some(length))
+    }
+
+    /// The host that the request is for: from an absolute target, or else from `Host`.
+    pub fn host(&self) -> Option<&'b str> {
+        self.host.and_then(|host| std::str::from_utf8(host).ok())
     }
 
     #[inline]
     fn take_line(&mut self, head: &httparse::Request<'_, 'b>) -> Result<(), Problem> {
         // OK because a whole head has all three.
         let (method, target, minor) = (head.method.unwrap(), head.path.unwrap(), head.version.unwrap());
-        self.method = match method {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            "OPTIONS" => Method::Options,
-            "POST" => Method::Post,
-            "DELETE" => Method::Delete,
-            _ => Method::Other,
-        };
+        self.method = Method::of(method.as_bytes());
         (self.is_1_1, self.keep_alive) = (minor == 1, minor == 1);
-        let question = check_target(target)?;
+        let question = check_target(target.as_bytes())?;
         let start = if target.starts_with('/') { 0 } else { self.take_authority(target)? };
-        self.path = if start == question { "/" } else { &target[start..question] };
+        self.path = if start == question { b"/" } else { &target.as_bytes()[start..question] };
         self.query = target.get(question + 1..).unwrap_or("");
         Ok(())
     }
 
     /// The other forms of a target (RFC 9112 §3.2): `http://host/path`, whose authority goes before Host, and `*`
     /// for OPTIONS. Returns where the path begins.
+    #[cold]
     fn take_authority(&mut self, target: &'b str) -> Result<usize, Problem> {
         if target == "*" && self.method == Method::Options {
             return Ok(0);
@@ -154,9 +167,10 @@ impl<'b> Request<'b> {
             return Err(malformed(detail));
         };
         let rest = &target[scheme.len()..];
-        let length = rest.find(['/', '?']).unwrap_or(rest.len());
-        self.host = Some(checked_host(&rest[..length])?);
-        Ok(scheme.len() + length)
+        let host = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        check_host(host.as_bytes())?;
+        self.host = Some(host.as_bytes());
+        Ok(scheme.len() + host.len())
     }
 
     #[inline]
@@ -165,39 +179,48 @@ impl<'b> Request<'b> {
         field: &httparse::Header<'b>,
         framing: &mut FramingFields<'b>,
     ) -> Result<(), Problem> {
-        let name = field.name;
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        // httparse has taken the white space around a value away.
+        let &httparse::Header { name, value } = field;
+        // Most write a name as its RFC does, and that is one comparison.
+        let is = |known: &str| name == known || name.eq_ignore_ascii_case(known);
         // By length first: most fields of a request are none of these.
         match name.len() {
             3 if is("Via") => self.forwarded = true,
             4 if is("Host") => {
-                let host = text(field)?;
-                once(&mut framing.host, host, "Host")?;
+                once(&mut framing.host, value, "Host")?;
                 // An absolute target goes before Host (RFC 9112 §3.2.2).
-                self.host.get_or_insert(host);
+                self.host.get_or_insert(value);
             }
-            6 if is("Origin") => once(&mut self.origin, text(field)?, "Origin")?,
-            6 if is("Cookie") => self.cookie = self.cookie.or(text(field).ok()),
-            6 if is("Expect") => self.take_expect(text(field)?)?,
-            7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(field)?, "websocket"),
+            6 if is("Origin") => once(&mut self.origin, text(value)?, "Origin")?,
+            6 if is("Cookie") => self.cookie = self.cookie.or(text(value).ok()),
+            6 if is("Expect") => self.take_expect(text(value)?)?,
+            7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(value)?, "websocket"),
             9 if is("Forwarded") => self.forwarded = true,
-            10 if is("Connection") => self.take_connection(text(field)?),
-            12 if is("Content-Type") => once(&mut self.content_type, text(field)?, "Content-Type")?,
-            13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(field)?, "Last-Event-ID")?,
-            14 if is("Content-Length") => once(&mut framing.length, text(field)?, "Content-Length")?,
-            17 if is("Transfer-Encoding") => once(&mut framing.coding, text(field)?, "Transfer-Encoding")?,
-            17 if is("Sec-WebSocket-Key") => {
-                once(&mut self.websocket_key, text(field)?, "Sec-WebSocket-Key")?
-            }
-            21 if is("Sec-WebSocket-Version") => {
-                once(&mut self.websocket_version, text(field)?, "Sec-WebSocket-Version")?;
-            }
-            24 if is("Sec-WebSocket-Extensions") => {
-                self.deflate = self.deflate.or(deflate::accept(text(field)?))
-            }
-            29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(field)?),
+            10 if is("Connection") => self.take_connection(text(value)?),
+            12 if is("Content-Type") => once(&mut self.content_type, text(value)?, "Content-Type")?,
+            13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(value)?, "Last-Event-ID")?,
+            14 if is("Content-Length") => once(&mut framing.length, text(value)?, "Content-Length")?,
+            17 if is("Transfer-Encoding") => once(&mut framing.coding, text(value)?, "Transfer-Encoding")?,
+            17 | 21 | 24 => self.take_websocket(name, value)?,
+            29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(value)?),
             length if length > X_FORWARDED.len() && is_x_forwarded(name) => self.forwarded = true,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The fields of an opening handshake (RFC 6455 §4.1). Not inline: who comes with these comes once.
+    #[inline(never)]
+    fn take_websocket(&mut self, name: &str, value: &'b [u8]) -> Result<(), Problem> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("Sec-WebSocket-Key") {
+            return once(&mut self.websocket_key, text(value)?, "Sec-WebSocket-Key");
+        }
+        if is("Sec-WebSocket-Version") {
+            return once(&mut self.websocket_version, text(value)?, "Sec-WebSocket-Version");
+        }
+        if is("Sec-WebSocket-Extensions") {
+            self.deflate = self.deflate.or(deflate::accept(text(value)?));
         }
         Ok(())
     }
@@ -223,25 +246,27 @@ impl<'b> Request<'b> {
     }
 }
 
-/// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target.
-fn check_host(field: Option<&str>, is_1_1: bool) -> Result<(), Problem> {
-    match field {
-        Some(host) => checked_host(host).map(drop),
-        None if is_1_1 => Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).")),
-        None => Ok(()),
-    }
-}
-
-/// The fields that say where a body ends, gathered before they are weighed against each other.
+/// The fields that say whom a request is for and where its body ends, gathered before they are weighed.
 #[derive(Default)]
 struct FramingFields<'b> {
-    host: Option<&'b str>,
+    host: Option<&'b [u8]>,
     length: Option<&'b str>,
     coding: Option<&'b str>,
 }
 
 impl FramingFields<'_> {
+    /// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target.
+    #[inline]
+    fn check_host(&self, is_1_1: bool) -> Result<(), Problem> {
+        match self.host {
+            Some(host) => check_host(host),
+            None if is_1_1 => Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).")),
+            None => Ok(()),
+        }
+    }
+
     /// RFC 9112 §6: a length or the chunked coding, never both.
+    #[inline]
     fn settle(&self, is_1_1: bool) -> Result<Framing, Problem> {
         match (self.length, self.coding) {
             (None, None) => Ok(Framing::None),
@@ -299,31 +324,50 @@ fn no_whole_head(
 
 /// Whether a comma-separated list of tokens holds this one, in any case (RFC 9110 §5.6.1).
 fn has_token(list: &str, token: &str) -> bool {
-    list.split(',').any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+    let mut items = list.as_bytes().split(|&byte| byte == b',');
+    items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-fn text<'b>(field: &httparse::Header<'b>) -> Result<&'b str, Problem> {
-    // httparse has taken the white space around it away.
-    std::str::from_utf8(field.value).map_err(|_| malformed("A field of the head is not text."))
-}
-
-fn once<'b>(slot: &mut Option<&'b str>, value: &'b str, name: &str) -> Result<(), Problem> {
+#[inline]
+fn once<'b, T: ?Sized>(slot: &mut Option<&'b T>, value: &'b T, name: &str) -> Result<(), Problem> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(malformed(format!("{name} may be given only once."))),
+        Some(_) => Err(given_twice(name)),
     }
+}
+
+#[cold]
+fn given_twice(name: &str) -> Problem {
+    malformed(format!("{name} may be given only once."))
 }
 
 /// httparse takes a bare LF for the end of a line; RFC 9112 §2.2 lets us refuse it, and some who
 /// stand between us and the client do not take it for one.
 fn no_bare_line_feed(head: &[u8]) -> Result<(), Problem> {
-    // Without a branch in it, so that the compiler looks at many bytes at a time.
-    let pairs = head.iter().zip(head.iter().skip(1));
-    let bare = pairs.fold(false, |bare, (&before, &byte)| bare | (byte == b'\n' && before != b'\r'));
-    if bare || head.first() == Some(&b'\n') {
+    let is_bare = |at: usize| at == 0 || head[at - 1] != b'\r';
+    if memchr::memchr_iter(b'\n', head).any(is_bare) {
         return Err(malformed("Lines end in CR and LF (RFC 9112 §2.2)."));
     }
     Ok(())
+}
+
+/// The same of a whole head. Where its lines end follows from what stands before: in the first the version, behind a
+/// value perhaps white space. So a few bytes are looked at, and not each.
+#[inline]
+fn check_line_ends(head: &[u8], parts: &httparse::Request<'_, '_>) -> Result<(), Problem> {
+    let behind = |part: &[u8]| part.as_ptr().addr() + part.len() - head.as_ptr().addr();
+    let is_cr = |at: usize| head.get(at) == Some(&b'\r');
+    let first = behind(parts.path.unwrap_or_default().as_bytes()) + " HTTP/1.1".len();
+    let is_fields_end = |field: &httparse::Header<'_>| {
+        let rest = &head[behind(field.value)..];
+        let white = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        rest.get(white) == Some(&b'\r')
+    };
+    let begins = !head.starts_with(b"\r") && !head.starts_with(b"\n");
+    if begins && is_cr(first) && parts.headers.iter().all(is_fields_end) && is_cr(head.len() - 2) {
+        return Ok(());
+    }
+    no_bare_line_feed(head)
 }
 
 fn too_long(bytes: &[u8]) -> Problem {
@@ -376,6 +420,7 @@ fn refused(error: httparse::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(head: &str) -> Result<(Method, Framing, bool), Status> {
         let mut request = Request::EMPTY;
@@ -455,7 +500,8 @@ mod tests {
             let mut request = Request::EMPTY;
             let length = request.read(head.as_bytes(), 999).map_err(|problem| problem.status)?;
             assert_eq!(length, Some(head.len()));
-            Ok(format!("{} {} {}", request.host.unwrap(), request.path, request.query))
+            let path = std::str::from_utf8(request.path).unwrap();
+            Ok(format!("{} {path} {}", request.host().unwrap(), request.query))
         };
         assert_eq!(path("GET /news?a=1"), Ok("a /news a=1".into()));
         assert_eq!(path("GET http://b:1/news?a"), Ok("b:1 /news a".into()));
@@ -488,5 +534,30 @@ mod tests {
             status(format!("GET / HTTP/1.1\r\n{}", "X:\r\n".repeat(101)) + &" ".repeat(99)),
             Status::FieldsTooLarge
         );
+    }
+
+    /// A head of whatever may stand in one, and how each of its lines ends.
+    fn heads() -> impl Strategy<Value = Vec<u8>> {
+        let end = || prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just(" \r\n"), 1 => Just("\t\n")];
+        let field = ("[A-Z]{1,3}", "[ \t]{0,2}", "[a-z\t ]{0,20}", end());
+        let line = prop_oneof![9 => Just("GET /a HTTP/1.1"), 1 => Just("\r\nGET / HTTP/1.0"), 1 => Just("\nGET /?b HTTP/1.1")];
+        (line, end(), prop::collection::vec(field, 0..4), end()).prop_map(|(line, line_end, fields, end)| {
+            let fields: String = fields
+                .iter()
+                .map(|(name, white, value, end)| format!("{name}:{white}{value}{end}"))
+                .collect();
+            format!("{line}{line_end}{fields}{end}").into_bytes()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_few_bytes_say_of_a_whole_head_what_all_of_them_say(head in heads()) {
+            let mut fields = [httparse::EMPTY_HEADER; 9];
+            let mut parts = httparse::Request::new(&mut fields);
+            if let Ok(httparse::Status::Complete(length)) = parts.parse(&head) {
+                prop_assert_eq!(check_line_ends(&head[..length], &parts), no_bare_line_feed(&head[..length]));
+            }
+        }
     }
 }

@@ -116,6 +116,8 @@ struct Likeness {
 
 /// Appends an answer: its head (`wall` is the time in milliseconds since 1970), and its content. `origin` is the
 /// value of `Access-Control-Allow-Origin`, if there is one.
+// Inline, because it is mostly a comparison and a copy, and has many arguments.
+#[inline(always)]
 pub fn write(
     out: &mut Vec<u8>,
     manner: &Manner,
@@ -150,6 +152,7 @@ pub fn write(
     }
 }
 
+#[cold]
 fn write_head(
     out: &mut Vec<u8>,
     manner: &Manner,

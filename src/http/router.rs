@@ -28,7 +28,7 @@ pub enum Route {
     /// `GET /echo`: a WebSocket that says what it hears.
     Echo(Handshake),
     /// `POST /event`: publish the body.
-    Publish(ChannelName, Media),
+    Publish(Named, Media),
     /// HEAD of something that would answer with this media type, sooner or later.
     Glimpse(&'static str),
     /// OPTIONS: these methods are allowed; whether it is a preflight.
@@ -85,13 +85,16 @@ pub struct View {
 }
 
 /// Which channel, and from where on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask {
     /// The channel.
-    pub channel: ChannelName,
+    pub channel: Named,
     /// Where to go on; `None` if the request does not say.
     pub since: Option<Since>,
 }
+
+/// The channel that a request names; the lobby if it names none. (A name is large, and most routes have none.)
+pub type Named = Option<Box<ChannelName>>;
 
 /// Who asks, as far as that is known: a browser has a cookie, a program may call itself something.
 #[derive(Debug, Default)]
@@ -118,41 +121,46 @@ pub const EVENT_STREAM: &str = "text/event-stream;charset=UTF-8";
 /// The media type of one JSON value a line.
 pub const NDJSON: &str = "application/x-ndjson";
 
-/// Decides what a request wants, and how it is to be answered. The problem, if there is one, leaves
-/// the connection as it was.
-pub fn route(request: &Request<'_>, settings: &Settings) -> (Manner, Result<Route, Problem>) {
-    let path = Path::of(request.path);
-    let manner = Manner {
-        is_1_1: request.is_1_1,
-        keep_alive: request.keep_alive,
-        head_only: request.method == Method::Head,
-        cors: Cors::of(request, &settings.allow_origin),
-        path,
-    };
-    (manner, choose(request, path, &manner, settings))
+/// Decides what a request wants. The problem, if there is one, leaves the connection as it was.
+#[inline]
+pub fn route(request: &Request<'_>, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
+    if manner.head_only {
+        return choose(request, manner, settings).map(glimpse);
+    }
+    choose(request, manner, settings)
 }
 
-fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
+/// What HEAD gets to see of an answer that comes about only if somebody waits for it, or asks the kernel.
+fn glimpse(route: Route) -> Route {
+    match route {
+        Route::ShortPoll(..) | Route::LongPoll(..) | Route::Report(Report::Kernel(_)) => Route::Glimpse(JSON),
+        Route::Sse(..) => Route::Glimpse(EVENT_STREAM),
+        Route::Stream(_) => Route::Glimpse(NDJSON),
+        whole => whole,
+    }
+}
+
+// Not inline: a route is large, and so it is written where it is wanted at once, whichever of the many it is.
+#[inline(never)]
+fn choose(request: &Request<'_>, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
+    let path = manner.path;
     check_method(request.method, path)?;
     if request.method == Method::Options {
         let [(_, methods)] = path.allow();
         return Ok(Route::Options(methods, request.preflight_method.is_some()));
     }
     let query = request.query;
-    let glimpse = |whole: Route, media_type| {
-        if manner.head_only { Route::Glimpse(media_type) } else { whole }
-    };
     match path {
-        Path::News => Ok(glimpse(Route::ShortPoll(ask(query, None)?), JSON)),
+        Path::News => Ok(Route::ShortPoll(ask(query, None)?)),
         Path::Poll => {
             let hold = hold(query, settings)?;
-            Ok(glimpse(Route::LongPoll(ask(query, None)?, hold, browser(request, true)?), JSON))
+            Ok(Route::LongPoll(ask(query, None)?, hold, browser(request, true)?))
         }
         Path::Connect => {
             let last_event_id = request.last_event_id.filter(|id| !id.is_empty());
-            Ok(glimpse(Route::Sse(ask(query, last_event_id)?, padding(query)?), EVENT_STREAM))
+            Ok(Route::Sse(ask(query, last_event_id)?, padding(query)?))
         }
-        Path::Stream => Ok(glimpse(Route::Stream(ask(query, None)?), NDJSON)),
+        Path::Stream => Ok(Route::Stream(ask(query, None)?)),
         Path::Ws => Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?)),
         Path::Echo => upgrade(request, manner, settings).map(Route::Echo),
         Path::Event => {
@@ -161,7 +169,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
         }
         Path::Healthz => Ok(Route::Health),
         Path::Metrics => Ok(Route::Report(Report::Metrics)),
-        Path::Kernel => Ok(glimpse(Route::Report(Report::Kernel(view(query)?)), JSON)),
+        Path::Kernel => Ok(Route::Report(Report::Kernel(view(query)?))),
         Path::Multiplexer => {
             own_pages_only(manner)?;
             check_local(request)?;
@@ -172,7 +180,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
             check_local(request)?;
             Ok(if request.method == Method::Post { Route::BringCrowd } else { Route::DismissCrowd })
         }
-        Path::Page if request.path == "/" && request.upgrade_websocket && request.is_1_1 => {
+        Path::Page if request.path == b"/" && request.upgrade_websocket && request.is_1_1 => {
             Ok(Route::WebSocket(ask(query, None)?, upgrade(request, manner, settings)?))
         }
         Path::Page | Path::SendMessage | Path::Star | Path::Other => match page::find(request.path) {
@@ -186,6 +194,7 @@ fn choose(request: &Request<'_>, path: Path, manner: &Manner, settings: &Setting
 }
 
 /// 405 with `Allow` for a known path (RFC 9110 §15.5.6).
+#[inline]
 fn check_method(method: Method, path: Path) -> Result<(), Problem> {
     let allowed = match (path, method) {
         (Path::Other, _) | (_, Method::Options) => true,
@@ -197,6 +206,11 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
     if allowed {
         return Ok(());
     }
+    Err(not_allowed(path))
+}
+
+#[cold]
+fn not_allowed(path: Path) -> Problem {
     let detail = match path {
         Path::SendMessage => {
             "GET is a safe method and publishes nothing (RFC 9110 §9.2.1); POST the message to /event instead."
@@ -206,9 +220,10 @@ fn check_method(method: Method, path: Path) -> Result<(), Problem> {
         Path::Crowd => "Bring a crowd in with POST, let it go with DELETE; to see it, GET /kernel.",
         _ => "This path is for reading, with GET; publish with POST /event.",
     };
-    Err(Problem::new(Status::MethodNotAllowed, detail).with(path.allow()))
+    Problem::new(Status::MethodNotAllowed, detail).with(path.allow())
 }
 
+#[inline(always)]
 fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
     let asked = match last_event_id {
         // Last-Event-ID wins: the browser sends it by itself, and it is newer than the URL.
@@ -224,12 +239,12 @@ fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
     Ok(Ask { channel: channel(query)?, since })
 }
 
-fn channel(query: &str) -> Result<ChannelName, Problem> {
-    let Some(name) = parameter(query, "channel")? else {
-        return Ok(ChannelName::LOBBY);
-    };
-    ChannelName::parse(&name)
-        .ok_or_else(|| Problem::bad("A channel's name is 1 to 64 of A-Z a-z 0-9 . _ and -."))
+#[inline(always)]
+fn channel(query: &str) -> Result<Named, Problem> {
+    let Some(name) = parameter(query, "channel")? else { return Ok(None) };
+    let name = ChannelName::parse(&name)
+        .ok_or_else(|| Problem::bad("A channel's name is 1 to 64 of A-Z a-z 0-9 . _ and -."))?;
+    Ok(Some(Box::new(name)))
 }
 
 /// `?timeout=` in seconds or with a unit, at most `--max-hold`.
@@ -296,7 +311,7 @@ fn limit(query: &str) -> Result<usize, Problem> {
 
 /// What changes the server itself is for this machine only: the request names it so, and nobody passed it on.
 fn check_local(request: &Request<'_>) -> Result<(), Problem> {
-    if request.host.is_some_and(is_local) && !request.forwarded {
+    if request.host().is_some_and(is_local) && !request.forwarded {
         return Ok(());
     }
     Err(this_machine_only())
@@ -310,6 +325,7 @@ pub fn this_machine_only() -> Problem {
 }
 
 /// `?client=`, where it counts, wins over the cookie `doorbell`.
+#[inline(always)]
 fn browser(request: &Request<'_>, by_parameter: bool) -> Result<Browser, Problem> {
     let cookie = request.cookie.and_then(|cookies| {
         let values = cookies.split(';').filter_map(|pair| pair.trim_matches(' ').strip_prefix("doorbell="));

@@ -44,8 +44,8 @@ pub const SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The file at `path`, if there is one.
-pub fn find(path: &str) -> Option<&'static Asset> {
-    ASSETS.iter().find(|asset| asset.path == path)
+pub fn find(path: &[u8]) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path.as_bytes() == path)
 }
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ mod tests {
         for asset in ASSETS {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             for module in text.split(" from './").skip(1).filter_map(|rest| rest.split('\'').next()) {
-                assert!(find(&format!("/{module}")).is_some(), "{} wants {module}", asset.path);
+                assert!(find(format!("/{module}").as_bytes()).is_some(), "{} wants {module}", asset.path);
             }
             let elsewhere = text.replace("http://www.w3.org/2000/svg", "").contains("://");
             assert!(!elsewhere, "{} names another place", asset.path);

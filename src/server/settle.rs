@@ -91,9 +91,9 @@ impl Server {
             connection.leave(why, now.tick);
         }
         let is_leaving = connection.why_leaving().is_some();
-        let seat = connection.seat();
+        let (seat, position) = (connection.seat(), connection.position);
         if seat != before || !self.is_the_one_poll(id, seat) {
-            self.reseat(id, before, seat);
+            self.reseat(id, before, seat, position);
         }
         self.report_reaction(id, Some(before), spoken.length, now);
         if let Err(error) = spoken.said {
@@ -141,10 +141,11 @@ impl Server {
         after
     }
 
-    /// The seat is another: out of the old, into the new.
-    fn reseat(&mut self, id: Id, before: Option<Seat>, after: Option<Seat>) {
+    /// The seat is another: out of the old, which was at `position`, into the new.
+    #[inline]
+    fn reseat(&mut self, id: Id, before: Option<Seat>, after: Option<Seat>, position: u32) {
         if let Some(old) = before {
-            self.unseat(id, old);
+            self.unseat(id, old, position);
         }
         let Some(new) = after else { return };
         let position = self.hub.channels.get_mut(new.channel).subscribe(id.slot, new.audience);
@@ -159,21 +160,17 @@ impl Server {
 
     /// Whether no other long poll is taken for the one of this browser. (A poll that waited behind one that
     /// was replaced has the same seat, and yet it is a new poll.)
+    #[inline]
     fn is_the_one_poll(&self, id: Id, seat: Option<Seat>) -> bool {
         let browser = seat.and_then(|seat| seat.browser);
         browser.is_none_or(|browser| self.browsers.get(&browser) == Some(&id))
     }
 
-    fn unseat(&mut self, id: Id, seat: Seat) {
-        let Some(connection) = self.table.get(id) else {
-            return;
-        };
-        let position = connection.position;
+    #[inline]
+    fn unseat(&mut self, id: Id, seat: Seat, position: u32) {
         let moved = self.hub.channels.get_mut(seat.channel).unsubscribe(position, seat.audience);
         // Whoever sat last has the freed position now.
-        if let Some(moved) = moved.and_then(|slot| self.table.id_at(slot))
-            && let Some(connection) = self.table.get_mut(moved)
-        {
+        if let Some(connection) = moved.and_then(|slot| self.table.at_mut(slot)) {
             connection.position = position;
         }
         if let Some(browser) = seat.browser
@@ -219,12 +216,10 @@ impl Server {
     /// The one place where a connection ends. The server is taken apart without `..`, so that whoever
     /// adds a field to it has to decide here what closing means for it.
     pub(super) fn close(&mut self, id: Id, why: Why, now: Now) {
-        if let Some(seat) = self.table.get(id).and_then(Connection::seat) {
-            self.unseat(id, seat);
+        let Some(connection) = self.table.remove(id) else { return };
+        if let Some(seat) = connection.seat() {
+            self.unseat(id, seat, connection.position);
         }
-        let Some(connection) = self.table.remove(id) else {
-            return;
-        };
         // Who was leaving already is told of by the reason that it had for that.
         let why = connection.why_leaving().unwrap_or(why);
         let Server {

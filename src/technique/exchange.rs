@@ -5,9 +5,10 @@ use super::long_poll;
 use super::websocket::WebSocket;
 use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll, sse, stream, wish};
 use crate::channel::{ChannelId, ChannelName};
+use crate::http::origin::Cors;
 use crate::http::response::{CONTINUE, Content, Fields, NO_CACHE};
-use crate::http::router::{Report, route, this_machine_only};
-use crate::http::{Body, Manner, Problem, Request, Route, Status};
+use crate::http::router::{self, Named, Report, this_machine_only};
+use crate::http::{Body, Manner, Method, Path, Problem, Request, Route, Status};
 use crate::page::SECURITY_POLICY;
 use crate::settings::Settings;
 use crate::tick::Tick;
@@ -70,13 +71,12 @@ impl Exchange {
             // An empty line before a request is skipped (RFC 9112 §2.2).
             Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
             _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
-            Stage::Idle => {
-                let spoke = self.spoke;
+            _ => {
+                let spoke = matches!(self.stage, Stage::Idle).then_some(self.spoke);
                 let (used, next) = self.on_head(bytes, turn);
-                let is_same = used > 0 && matches!(self.stage, Stage::Idle) && self.spoke == spoke;
+                let is_same = used > 0 && matches!(self.stage, Stage::Idle) && spoke == Some(self.spoke);
                 (used, if matches!(next, Next::Wait) && is_same { Next::Same } else { next })
             }
-            _ => self.on_head(bytes, turn),
         }
     }
 
@@ -85,8 +85,8 @@ impl Exchange {
         match upload.body.take(bytes) {
             Err(problem) => (0, refuse(turn, &upload.manner, &problem)),
             Ok(used) if upload.body.is_whole() => {
-                let Upload { manner, route, body } = *upload;
-                (used, self.act(turn, &manner, &route, body.content))
+                let Upload { mut manner, route, body } = *upload;
+                (used, self.act(turn, &mut manner, &route, body.content))
             }
             Ok(used) => {
                 self.stage = Stage::Body(upload);
@@ -105,6 +105,7 @@ impl Exchange {
             || memchr::memchr(b'\n', &bytes[seen..]).is_some()
     }
 
+    #[inline(always)]
     fn on_head(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
         let mut request = Request::EMPTY;
         match request.read(bytes, turn.hub.settings.max_head) {
@@ -129,14 +130,24 @@ impl Exchange {
         Next::Wait
     }
 
+    #[inline]
     fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
-        let Settings { max_body, max_head, .. } = turn.hub.settings;
-        let (manner, route) = route(request, &turn.hub.settings);
+        let settings = &turn.hub.settings;
+        let mut manner = Manner {
+            is_1_1: request.is_1_1,
+            keep_alive: request.keep_alive,
+            head_only: request.method == Method::Head,
+            cors: Cors::of(request, &settings.allow_origin),
+            path: Path::of(request.path),
+        };
+        let route = router::route(request, &manner, settings);
+        if !request.framing.has_body() {
+            return self.act(turn, &mut manner, &route, Vec::new());
+        }
         let keep_body = matches!(route, Ok(Route::Publish(..) | Route::Multiplexer | Route::BringCrowd));
-        let body = match Body::begin(request.framing, keep_body, max_body, max_head) {
+        let body = match Body::begin(request.framing, keep_body, settings.max_body, settings.max_head) {
             Err(problem) => return refuse(turn, &manner, &problem),
-            Ok(None) => return self.act(turn, &manner, &route, Vec::new()),
-            Ok(Some(body)) => body,
+            Ok(body) => body,
         };
         if request.expects_continue {
             // The client asks before it sends: it may as well be told now (RFC 9110 §10.1.1).
@@ -154,11 +165,11 @@ impl Exchange {
     fn act(
         &mut self,
         turn: &mut Turn<'_>,
-        manner: &Manner,
+        manner: &mut Manner,
         route: &Result<Route, Problem>,
         body: Vec<u8>,
     ) -> Next {
-        let manner = &Manner { keep_alive: manner.keep_alive && !turn.hub.draining, ..*manner };
+        manner.keep_alive &= !turn.hub.draining;
         // The answer is charged to whom the request is counted for.
         let name = route.as_ref().map_or(Name::Http, technique_of);
         (self.stage, self.since, self.spoke, self.looks) = (Stage::Idle, turn.now.tick, name, false);
@@ -362,7 +373,8 @@ fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
     Next::Close(Why::Refused(problem.status))
 }
 
-fn open(turn: &mut Turn<'_>, name: &ChannelName) -> Result<ChannelId, Problem> {
+fn open(turn: &mut Turn<'_>, name: &Named) -> Result<ChannelId, Problem> {
+    let name = name.as_deref().unwrap_or(&ChannelName::LOBBY);
     turn.hub.channels.open(name, &turn.hub.settings).map_err(|_| {
         let detail = "There are as many channels as --max-channels allows; use one that is there.";
         Problem::new(Status::InsufficientStorage, detail)

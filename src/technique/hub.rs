@@ -53,6 +53,7 @@ impl Hub {
     }
 
     /// Writes an answer.
+    #[inline(always)]
     pub(super) fn write_answer(
         &mut self,
         out: &mut Vec<u8>,
