@@ -28,7 +28,7 @@ pub enum Route {
     /// `GET /echo`: a WebSocket that says what it hears.
     Echo(Handshake),
     /// `POST /event`: publish the body.
-    Publish(Named, Media),
+    Publish(Option<Box<ChannelName>>, Media),
     /// HEAD of something that would answer with this media type, sooner or later.
     Glimpse(&'static str),
     /// OPTIONS: these methods are allowed; whether it is a preflight.
@@ -87,14 +87,11 @@ pub struct View {
 /// Which channel, and from where on.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The channel.
-    pub channel: Named,
+    /// The channel; the lobby if none is named.
+    pub channel: Option<Box<ChannelName>>,
     /// Where to go on; `None` if the request does not say.
     pub since: Option<Since>,
 }
-
-/// The channel that a request names; the lobby if it names none. (A name is large, and most routes have none.)
-pub type Named = Option<Box<ChannelName>>;
 
 /// Who asks, as far as that is known: a browser has a cookie, a program may call itself something.
 #[derive(Debug, Default)]
@@ -240,7 +237,7 @@ fn ask(query: &str, last_event_id: Option<&str>) -> Result<Ask, Problem> {
 }
 
 #[inline(always)]
-fn channel(query: &str) -> Result<Named, Problem> {
+fn channel(query: &str) -> Result<Option<Box<ChannelName>>, Problem> {
     let Some(name) = parameter(query, "channel")? else { return Ok(None) };
     let name = ChannelName::parse(&name)
         .ok_or_else(|| Problem::bad("A channel's name is 1 to 64 of A-Z a-z 0-9 . _ and -."))?;

@@ -166,7 +166,7 @@ impl Server {
         browser.is_none_or(|browser| self.browsers.get(&browser) == Some(&id))
     }
 
-    #[inline]
+    #[inline(always)]
     fn unseat(&mut self, id: Id, seat: Seat, position: u32) {
         let moved = self.hub.channels.get_mut(seat.channel).unsubscribe(position, seat.audience);
         // Whoever sat last has the freed position now.

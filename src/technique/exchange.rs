@@ -7,7 +7,7 @@ use super::{Deadline, Due, Name, Next, Question, Turn, Why, publish, short_poll,
 use crate::channel::{ChannelId, ChannelName};
 use crate::http::origin::Cors;
 use crate::http::response::{CONTINUE, Content, Fields, NO_CACHE};
-use crate::http::router::{self, Named, Report, this_machine_only};
+use crate::http::router::{self, Report, this_machine_only};
 use crate::http::{Body, Manner, Method, Path, Problem, Request, Route, Status};
 use crate::page::SECURITY_POLICY;
 use crate::settings::Settings;
@@ -373,7 +373,7 @@ fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
     Next::Close(Why::Refused(problem.status))
 }
 
-fn open(turn: &mut Turn<'_>, name: &Named) -> Result<ChannelId, Problem> {
+fn open(turn: &mut Turn<'_>, name: &Option<Box<ChannelName>>) -> Result<ChannelId, Problem> {
     let name = name.as_deref().unwrap_or(&ChannelName::LOBBY);
     turn.hub.channels.open(name, &turn.hub.settings).map_err(|_| {
         let detail = "There are as many channels as --max-channels allows; use one that is there.";
