@@ -22,26 +22,13 @@ const SPECIAL_IN_TARGET: [bool; 256] = bytes!(b'?' | b'#' | 128..);
 /// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts.)
 #[inline]
 pub(super) fn check_target(target: &[u8]) -> Result<usize, Problem> {
-    let mark = first_of(target, &SPECIAL_IN_TARGET);
-    if target[mark..].iter().any(|&byte| SPECIAL_IN_TARGET[usize::from(byte)] && byte != b'?') {
+    let is_special = |&byte: &u8| SPECIAL_IN_TARGET[usize::from(byte)];
+    let Some(mark) = target.iter().position(is_special) else { return Ok(target.len()) };
+    if target[mark..].iter().any(|byte| is_special(byte) && *byte != b'?') {
         let detail = "The target of a request is plain ASCII without a fragment (RFC 9112 §3.2).";
         return Err(malformed(detail));
     }
     Ok(mark)
-}
-
-/// Where the first of these bytes stands, or the end. (In eights, because the compiler writes eight looks one after the
-/// other, without counting.)
-#[inline]
-fn first_of(text: &[u8], these: &[bool; 256]) -> usize {
-    let is_one = |&byte: &u8| these[usize::from(byte)];
-    let (eights, rest) = text.as_chunks::<8>();
-    for (number, eight) in eights.iter().enumerate() {
-        if let Some(place) = eight.iter().position(is_one) {
-            return number * 8 + place;
-        }
-    }
-    eights.len() * 8 + rest.iter().position(is_one).unwrap_or(rest.len())
 }
 
 /// What can stand in the name of a host: letters, digits, and some signs (RFC 3986 §3.2.2).

@@ -190,9 +190,9 @@ impl Server {
         let armed = self.wheel.deadline(timer_of(id));
         let is_early_enough = armed.is_some_and(|armed| armed <= deadline.at);
         if !is_early_enough || !connection.armed.is_some_and(|armed| armed.may_stand_for(deadline.kind)) {
-            connection.armed = Some(deadline.kind);
             self.wheel.arm(timer_of(id), deadline.at);
         }
+        connection.armed = Some(deadline.kind);
         if !connection.noted && connection.is_unfinished(&self.hub) {
             connection.noted = true;
             self.unfinished.push(id);

@@ -174,12 +174,12 @@ pub enum Due {
 }
 
 impl Due {
-    /// Whether a timer that was armed for this, and is early enough, is left as it is for that. Who polls goes to
-    /// and fro between a hold and the wait for the next request, and the wheel is not told each time.
+    /// Whether a timer that was armed for this, and is early enough, is left as it is for that. So it is for the same;
+    /// and behind a hold whose poll was answered, for its client mostly polls again before that ends. (What is parked
+    /// is always timed exactly: it is to cost no waking while it waits.)
     #[inline]
     pub fn may_stand_for(self, other: Due) -> bool {
-        let is_of_a_poll = |due| matches!(due, Due::Idle | Due::Hold);
-        self == other || is_of_a_poll(self) && is_of_a_poll(other)
+        self == other || (self, other) == (Due::Hold, Due::Idle)
     }
 }
 
