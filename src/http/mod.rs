@@ -10,6 +10,7 @@
 
 pub mod body;
 pub mod date;
+mod line_ends;
 pub mod origin;
 pub mod path;
 pub mod problem;

@@ -1,6 +1,7 @@
 //! The head of a request: request line and fields (RFC 9112 §3, §5), around httparse.
 
 use super::body::Framing;
+use super::line_ends::{check_line_ends, no_bare_line_feed};
 use super::problem::{Problem, Status, malformed};
 use super::target::{check_host, check_target, text};
 use crate::websocket::deflate::{self, Agreement};
@@ -341,35 +342,6 @@ fn given_twice(name: &str) -> Problem {
     malformed(format!("{name} may be given only once."))
 }
 
-/// httparse takes a bare LF for the end of a line; RFC 9112 §2.2 lets us refuse it, and some who
-/// stand between us and the client do not take it for one.
-fn no_bare_line_feed(head: &[u8]) -> Result<(), Problem> {
-    let is_bare = |at: usize| at == 0 || head[at - 1] != b'\r';
-    if memchr::memchr_iter(b'\n', head).any(is_bare) {
-        return Err(malformed("Lines end in CR and LF (RFC 9112 §2.2)."));
-    }
-    Ok(())
-}
-
-/// The same of a whole head. Where its lines end follows from what stands before: in the first the version, behind a
-/// value perhaps white space. So a few bytes are looked at, and not each.
-#[inline]
-fn check_line_ends(head: &[u8], parts: &httparse::Request<'_, '_>) -> Result<(), Problem> {
-    let behind = |part: &[u8]| part.as_ptr().addr() + part.len() - head.as_ptr().addr();
-    let is_cr = |at: usize| head.get(at) == Some(&b'\r');
-    let first = behind(parts.path.unwrap_or_default().as_bytes()) + " HTTP/1.1".len();
-    let is_fields_end = |field: &httparse::Header<'_>| {
-        let rest = &head[behind(field.value)..];
-        let white = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        rest.get(white) == Some(&b'\r')
-    };
-    let begins = !head.starts_with(b"\r") && !head.starts_with(b"\n");
-    if begins && is_cr(first) && parts.headers.iter().all(is_fields_end) && is_cr(head.len() - 2) {
-        return Ok(());
-    }
-    no_bare_line_feed(head)
-}
-
 fn too_long(bytes: &[u8]) -> Problem {
     let line_ended = bytes.trim_ascii_start().contains(&b'\n');
     if line_ended {
@@ -420,7 +392,6 @@ fn refused(error: httparse::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn parse(head: &str) -> Result<(Method, Framing, bool), Status> {
         let mut request = Request::EMPTY;
@@ -534,30 +505,5 @@ mod tests {
             status(format!("GET / HTTP/1.1\r\n{}", "X:\r\n".repeat(101)) + &" ".repeat(99)),
             Status::FieldsTooLarge
         );
-    }
-
-    /// A head of whatever may stand in one, and how each of its lines ends.
-    fn heads() -> impl Strategy<Value = Vec<u8>> {
-        let end = || prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just(" \r\n"), 1 => Just("\t\n")];
-        let field = ("[A-Z]{1,3}", "[ \t]{0,2}", "[a-z\t ]{0,20}", end());
-        let line = prop_oneof![9 => Just("GET /a HTTP/1.1"), 1 => Just("\r\nGET / HTTP/1.0"), 1 => Just("\nGET /?b HTTP/1.1")];
-        (line, end(), prop::collection::vec(field, 0..4), end()).prop_map(|(line, line_end, fields, end)| {
-            let fields: String = fields
-                .iter()
-                .map(|(name, white, value, end)| format!("{name}:{white}{value}{end}"))
-                .collect();
-            format!("{line}{line_end}{fields}{end}").into_bytes()
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn a_few_bytes_say_of_a_whole_head_what_all_of_them_say(head in heads()) {
-            let mut fields = [httparse::EMPTY_HEADER; 9];
-            let mut parts = httparse::Request::new(&mut fields);
-            if let Ok(httparse::Status::Complete(length)) = parts.parse(&head) {
-                prop_assert_eq!(check_line_ends(&head[..length], &parts), no_bare_line_feed(&head[..length]));
-            }
-        }
     }
 }
