@@ -181,18 +181,17 @@ impl Server {
     }
 
     /// Tells the wheel, the loop and the kernel what they do not know yet. A deadline that only moves later is not
-    /// told to the wheel: when the old one fires is time enough. So an echo, a delivery or a poll that is answered
-    /// touches no timer.
+    /// told to the wheel: when the old one fires is time enough. So an echo or a delivery touches no timer.
     #[inline]
     fn tell_others(&mut self, id: Id, now: Now) {
         let Some(connection) = self.table.get_mut(id) else { return };
         let deadline = connection.deadline(&self.hub.settings);
         let armed = self.wheel.deadline(timer_of(id));
         let is_early_enough = armed.is_some_and(|armed| armed <= deadline.at);
-        if !is_early_enough || !connection.armed.is_some_and(|armed| armed.may_stand_for(deadline.kind)) {
+        if connection.armed != Some(deadline.kind) || !is_early_enough {
+            connection.armed = Some(deadline.kind);
             self.wheel.arm(timer_of(id), deadline.at);
         }
-        connection.armed = Some(deadline.kind);
         if !connection.noted && connection.is_unfinished(&self.hub) {
             connection.noted = true;
             self.unfinished.push(id);

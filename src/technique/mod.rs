@@ -139,7 +139,7 @@ pub struct Seat {
 }
 
 /// When something is due, and what: the timer is moved forward at once and back only when the kind
-/// changes (see [`Due::may_stand_for`]), so that a deadline which merely moves on costs nothing.
+/// changes, so that a deadline which merely moves on costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     /// When.
@@ -171,16 +171,6 @@ pub enum Due {
     Stall,
     /// The end of a connection that is being left.
     Leave,
-}
-
-impl Due {
-    /// Whether a timer that was armed for this, and is early enough, is left as it is for that. So it is for the same;
-    /// and behind a hold whose poll was answered, for its client mostly polls again before that ends. (What is parked
-    /// is always timed exactly: it is to cost no waking while it waits.)
-    #[inline]
-    pub fn may_stand_for(self, other: Due) -> bool {
-        self == other || (self, other) == (Due::Hold, Due::Idle)
-    }
 }
 
 /// Why a connection ends.
