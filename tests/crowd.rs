@@ -230,6 +230,7 @@ fn it_is_for_this_machine_only() {
         ("localhost.example.com", ""),
         ("localhost", "Forwarded: for=192.0.2.1\r\n"),
         ("localhost", "X-Forwarded-For: 192.0.2.1\r\n"),
+        ("localhost", "X-Forwarded-Proto: https\r\n"),
         ("localhost", "Via: 1.1 proxy\r\n"),
         ("localhost", "Origin: http://example.com\r\n"),
     ] {

@@ -295,6 +295,7 @@ fn who_is_elsewhere_may_not() {
         ("localhost", "X-Forwarded-For: 127.0.0.1\r\n", 403),
         ("localhost", "x-forwarded-host: localhost\r\n", 403),
         ("localhost", "X-Forwarded-Anything: 1\r\n", 403),
+        ("localhost", "X-Forwarded-Proto: http\r\n", 403),
         ("localhost", "Via: 1.1 nginx\r\n", 403),
         ("localhost", "Origin: http://evil.example\r\n", 403),
         ("localhost", "Origin: null\r\n", 403),

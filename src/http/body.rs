@@ -100,7 +100,7 @@ impl Body {
     pub fn begin(framing: Framing, keep: bool, max_body: usize, max_around: usize) -> Result<Body, Problem> {
         let limits = Limits { body: max_body as u64, around: max_around };
         let state = match framing {
-            Framing::None => State::Whole,
+            Framing::None | Framing::Length(0) => State::Whole,
             Framing::Length(length) if length > limits.body => return Err(too_large()),
             Framing::Length(length) => State::Length { remaining: length },
             Framing::Chunked => State::Chunks { place: Chunk::FIRST, around: 0 },

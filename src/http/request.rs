@@ -79,11 +79,9 @@ pub struct Request<'b> {
     pub preflight_method: Option<&'b str>,
 }
 
-/// `X-Forwarded-For`, `-Host`, `-Proto` and whatever else proxies add.
-const X_FORWARDED: &str = "X-Forwarded-";
-
-fn is_x_forwarded(name: &str) -> bool {
-    name.get(..X_FORWARDED.len()).is_some_and(|start| start.eq_ignore_ascii_case(X_FORWARDED))
+/// Whether a name of a field begins so, and goes on.
+fn begins(name: &str, so: &str) -> bool {
+    name.len() > so.len() && name.get(..so.len()).is_some_and(|start| start.eq_ignore_ascii_case(so))
 }
 
 impl<'b> Request<'b> {
@@ -202,10 +200,10 @@ impl<'b> Request<'b> {
             13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(value)?, "Last-Event-ID")?,
             14 if is("Content-Length") => once(&mut framing.length, text(value)?, "Content-Length")?,
             17 if is("Transfer-Encoding") => once(&mut framing.coding, text(value)?, "Transfer-Encoding")?,
-            17 | 21 | 24 => self.take_websocket(name, value)?,
+            17 | 21 | 24 if begins(name, "Sec-WebSocket-") => self.take_websocket(name, value)?,
             29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(value)?),
-            length if length > X_FORWARDED.len() && is_x_forwarded(name) => self.forwarded = true,
-            _ => {}
+            // `X-Forwarded-For`, `-Host`, `-Proto` and whatever else proxies add.
+            _ => self.forwarded |= begins(name, "X-Forwarded-"),
         }
         Ok(())
     }
@@ -434,6 +432,16 @@ mod tests {
         for field in fields {
             let head = format!("POST /event HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
             assert_eq!(parse(&head), Err(Status::BadRequest), "{field:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_begins_with_x_forwarded_was_passed_on() {
+        for length in 1..30 {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-{}: 1\r\n\r\n", "p".repeat(length));
+            let mut request = Request::EMPTY;
+            assert_eq!(request.read(head.as_bytes(), 999).unwrap(), Some(head.len()));
+            assert!(request.forwarded, "{head}");
         }
     }
 

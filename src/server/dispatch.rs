@@ -199,7 +199,7 @@ impl Server {
     pub(super) fn follow(&mut self, id: Id, cause: Cause, reaction: Reaction, now: Now) {
         self.story.cause = cause;
         match reaction {
-            Reaction::Over { length } => self.report_reaction(id, None, length, now),
+            Reaction::Over { before, length } => self.report_reaction(id, before, length, now),
             Reaction::Settle { before, after, spoken } => {
                 match spoken {
                     Some(spoken) => self.settle_spoken(id, before, after, spoken, now),
@@ -222,7 +222,7 @@ impl Server {
 /// What a reaction leaves to be done.
 pub(super) enum Reaction {
     /// Nothing: what it had to say is said, and it is to everybody what it was.
-    Over { length: usize },
+    Over { before: Option<Seat>, length: usize },
     /// Whatever follows from the state that it is in now. (Nothing is spoken yet of an answer that only the
     /// server itself can give.)
     Settle { before: Option<Seat>, after: After, spoken: Option<Spoken> },
@@ -249,7 +249,7 @@ fn react(
     let spoken = speak(connection, ledger, hub, out, now);
     let has_sent_all = backlog == 0 && connection.backlog() == 0;
     if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
-        return Reaction::Over { length: spoken.length };
+        return Reaction::Over { before, length: spoken.length };
     }
     Reaction::Settle { before, after, spoken: Some(spoken) }
 }

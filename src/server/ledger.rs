@@ -164,8 +164,9 @@ impl Ledger {
         }
         if given > 0 {
             self.woke(name);
-            self.heard(name, given, tally.take_heard());
         }
+        // Who had paused hears what was read before.
+        self.heard(name, given, tally.take_heard());
     }
 
     #[cold]

@@ -44,17 +44,16 @@ impl Log {
 
 impl Server {
     /// Tells of the reaction just over, if anybody wants to know: which requests it answered and, where calls
-    /// are told, why it said its `said` bytes. `before` is the seat that it had, if that may be another now.
+    /// are told, why it said its `said` bytes.
     #[inline]
-    pub(super) fn report_reaction(&mut self, id: Id, before: Option<Option<Seat>>, said: usize, now: Now) {
+    pub(super) fn report_reaction(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
         if self.log == Log::Requests || sys::is_narrating() {
             self.tell_of(id, before, said, now);
         }
     }
 
     #[cold]
-    fn tell_of(&mut self, id: Id, before: Option<Option<Seat>>, said: usize, now: Now) {
-        let before = before.unwrap_or_else(|| self.table.get(id).and_then(Connection::seat));
+    fn tell_of(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
         let answered = self.hub.tally.take_journal();
         if sys::is_narrating() {
             self.tell_reaction(id, before, said, &answered, now);

@@ -95,7 +95,7 @@ impl Server {
         if seat != before || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before, seat, position);
         }
-        self.report_reaction(id, Some(before), spoken.length, now);
+        self.report_reaction(id, before, spoken.length, now);
         if let Err(error) = spoken.said {
             self.out.clear();
             return self.close(id, failure(&error), now);

@@ -65,7 +65,7 @@ use std::io;
 /// what that needs is put together only where it is told: a call is made some million times a second.)
 macro_rules! told {
     ($call:expr, $result:expr, $describe:expr $(,)?) => {{
-        let (call, result): (Call, isize) = ($call, $result);
+        let (call, result): ($crate::sys::Call, isize) = ($call, $result);
         if $crate::sys::is_narrating() {
             $crate::sys::heard(call, $crate::sys::checked(result), result.max(0) as usize, $describe)
         } else {
@@ -82,7 +82,8 @@ fn checked(result: isize) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
-/// The same for a call that a library made for us, and turned into a `Result`: `number` is what the kernel returned, if it was no error.
+/// Counts and tells a finished call whose result is at hand: a library may have made it for us. `number` is what the
+/// kernel returned, if it was no error.
 fn heard<T, E: Into<io::Error>>(
     call: Call,
     result: Result<T, E>,

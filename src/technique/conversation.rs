@@ -74,6 +74,9 @@ impl Conversation {
         let mut used = 0;
         let mut is_same = true;
         loop {
+            if used < bytes.len() && turn.out.is_a_mouthful() {
+                return (used, true, After::Wait);
+            }
             let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
             used += more;
             match next {
@@ -99,9 +102,6 @@ impl Conversation {
                 }
                 Next::Report(question) => return (used, false, After::Report(question)),
                 Next::Close(why) => return (used, false, After::Close(why)),
-            }
-            if used < bytes.len() && turn.out.is_a_mouthful() {
-                return (used, true, After::Wait);
             }
         }
     }

@@ -97,7 +97,7 @@ impl WebSocket {
                 }
                 Err(violation) => return (used, self.refuse(violation, turn)),
             };
-            // Without a message more bytes must come.
+            // A part of a message; or there are too few bytes, and more must come.
             let Some(said) = said else { return (used, Next::Wait) };
             match self.on_said(said, turn) {
                 Next::Wait if used < bytes.len() && !turn.out.is_a_mouthful() => {}

@@ -332,5 +332,18 @@ mod tests {
             let _ = Header::parse(&bytes, true);
             let _ = Header::parse_unmasked(&bytes);
         }
+
+        #[test]
+        fn a_mask_comes_off_on_the_way_as_it_does_in_place(
+            payload in prop::collection::vec(any::<u8>(), 0..600),
+            before: Vec<u8>,
+            key: [u8; 4],
+        ) {
+            let (mut appended, mut in_place) = (before.clone(), payload.clone());
+            Mask(key).append(&payload, &mut appended);
+            Mask(key).apply(&mut in_place);
+            prop_assert_eq!(&in_place, &payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect::<Vec<_>>());
+            prop_assert_eq!(appended, [before, in_place].concat());
+        }
     }
 }
