@@ -15,15 +15,16 @@ macro_rules! bytes {
     }};
 }
 
-/// The question mark, and what may not be in a target.
-const SPECIAL_IN_TARGET: [bool; 256] = bytes!(b'?' | b'#' | 128..);
-
 /// Where in a target the question mark stands, or its end; there is no fragment behind it. (httparse has seen to
-/// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts.)
+/// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts, and
+/// most are a path and nothing else, which is seen of eight at once.)
 #[inline]
 pub(super) fn check_target(target: &[u8]) -> Result<usize, Problem> {
-    let is_special = |&byte: &u8| SPECIAL_IN_TARGET[usize::from(byte)];
-    let Some(mark) = target.iter().position(is_special) else { return Ok(target.len()) };
+    let is_special = |&byte: &u8| (byte == b'?') | (byte == b'#') | (byte >= 128);
+    let is_plain = |eight: &&[u8; 8]| !eight.iter().fold(false, |special, byte| special | is_special(byte));
+    let plain = target.as_chunks().0.iter().take_while(is_plain).count() * 8;
+    let Some(mark) = target[plain..].iter().position(is_special) else { return Ok(target.len()) };
+    let mark = plain + mark;
     if target[mark..].iter().any(|byte| is_special(byte) && *byte != b'?') {
         let detail = "The target of a request is plain ASCII without a fragment (RFC 9112 §3.2).";
         return Err(malformed(detail));

@@ -71,11 +71,25 @@ impl Exchange {
             // An empty line before a request is skipped (RFC 9112 §2.2).
             Stage::Fresh | Stage::Idle if bytes.starts_with(b"\r\n") => (2, Next::Wait),
             _ if bytes.is_empty() || !self.is_worth_a_look(bytes, turn) => (0, Next::Wait),
-            _ => {
-                let spoke = matches!(self.stage, Stage::Idle).then_some(self.spoke);
-                let (used, next) = self.on_head(bytes, turn);
-                let is_same = used > 0 && matches!(self.stage, Stage::Idle) && spoke == Some(self.spoke);
-                (used, if matches!(next, Next::Wait) && is_same { Next::Same } else { next })
+            _ => self.on_heads(bytes, turn),
+        }
+    }
+
+    /// Answers as many requests as have come whole, one after the other, until one of them is more than a head and an
+    /// answer, or enough is said.
+    #[inline(always)]
+    fn on_heads(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        let spoke = matches!(self.stage, Stage::Idle).then_some(self.spoke);
+        let mut used = 0;
+        loop {
+            let (more, next) = self.on_head(&bytes[used..], turn);
+            used += more;
+            if more == 0 || !matches!((&next, &self.stage), (Next::Wait, Stage::Idle)) {
+                return (used, next);
+            }
+            let rest = &bytes[used..];
+            if rest.is_empty() || rest.starts_with(b"\r\n") || turn.out.is_a_mouthful() {
+                return (used, if spoke == Some(self.spoke) { Next::Same } else { next });
             }
         }
     }
