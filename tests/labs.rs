@@ -42,7 +42,10 @@ impl Drop for Folder {
 
 /// `scripts/lab` below this root, with these words.
 fn lab_below(root: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(root.join("scripts/lab"));
+    for_the_lab(Command::new(root.join("scripts/lab")), words)
+}
+
+fn for_the_lab(mut command: Command, words: &[&str]) -> Command {
     command.args(words).env("DOORBELL", env!("CARGO_BIN_EXE_doorbell")).env("LANG", "C.UTF-8");
     command.env_remove("LC_ALL").env_remove("LC_MESSAGES").stdin(Stdio::null());
     command
@@ -302,7 +305,11 @@ fn group(leader: u32) -> Vec<u32> {
 
 /// Labs in the middle of a measurement: a server runs, and what measures it.
 fn in_the_middle(name: &str, folder: &Folder) -> Child {
-    let mut command = lab(&[name, "--yes", "--short"]);
+    // However these tests were started: who is born to ignore a signal, under nohup(1) or in the background of a
+    // script, cannot trap it.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab");
+    let words = ["--default-signal=HUP,INT,TERM", script, name, "--yes", "--short"];
+    let mut command = for_the_lab(Command::new("env"), &words);
     command.env("TMPDIR", &folder.0).process_group(0);
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     eventually("a server and who asks it", || (group(child.id()).len() >= 4).then_some(()));
