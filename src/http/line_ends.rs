@@ -40,7 +40,11 @@ mod tests {
     fn heads() -> impl Strategy<Value = Vec<u8>> {
         let end = || prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just(" \r\n"), 1 => Just("\t\n")];
         let field = ("[A-Z]{1,3}", "[ \t]{0,2}", "[a-z\t ]{0,20}", end());
-        let line = prop_oneof![9 => Just("GET /a HTTP/1.1"), 1 => Just("\r\nGET / HTTP/1.0"), 1 => Just("\nGET /?b HTTP/1.1")];
+        let line = prop_oneof![
+            9 => Just("GET /a HTTP/1.1"),
+            1 => Just("\r\nGET / HTTP/1.0"),
+            1 => Just("\nGET /?b HTTP/1.1"),
+        ];
         (line, end(), prop::collection::vec(field, 0..4), end()).prop_map(|(line, line_end, fields, end)| {
             let fields: String = fields
                 .iter()

@@ -3,18 +3,6 @@
 use super::problem::{Problem, malformed};
 use std::net::Ipv6Addr;
 
-/// For each byte, whether it is one of these.
-macro_rules! bytes {
-    ($these:pat) => {{
-        let (mut table, mut byte) = ([false; 256], 0);
-        while byte < 256 {
-            table[byte] = matches!(byte as u8, $these);
-            byte += 1;
-        }
-        table
-    }};
-}
-
 /// Where in a target the question mark stands, or its end; there is no fragment behind it. (httparse has seen to
 /// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts, and
 /// most are a path and nothing else, which is seen of eight at once.)
@@ -33,9 +21,16 @@ pub(super) fn check_target(target: &[u8]) -> Result<usize, Problem> {
 }
 
 /// What can stand in the name of a host: letters, digits, and some signs (RFC 3986 §3.2.2).
-const IN_NAME: [bool; 256] = bytes!(
-    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'='
-);
+const IN_NAME: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        let sign = matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=');
+        allowed[byte as usize] = sign || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    allowed
+};
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2).
 #[inline(always)]

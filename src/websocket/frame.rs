@@ -164,7 +164,7 @@ impl Mask {
     /// Appends `payload` to `out` without the mask that is on it: one pass, where copying first would take two.
     #[inline(always)]
     pub fn append(self, payload: &[u8], out: &mut Vec<u8>) {
-        let (blocks, rest) = payload.as_chunks::<128>();
+        let (blocks, rest) = payload.as_chunks();
         if !blocks.is_empty() {
             self.append_blocks(blocks, out);
         }
@@ -175,7 +175,7 @@ impl Mask {
 
     /// How many bytes that makes is known before the first, and the compiler keeps a block in registers all the way.
     #[inline(never)]
-    fn append_blocks<const N: usize>(self, blocks: &[[u8; N]], out: &mut Vec<u8>) {
+    fn append_blocks(self, blocks: &[[u8; 128]], out: &mut Vec<u8>) {
         out.extend(blocks.iter().flat_map(|block| {
             let mut plain = *block;
             self.apply(&mut plain);

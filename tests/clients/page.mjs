@@ -430,8 +430,7 @@ async function endurance(browser) {
   const burst = async (count) => {
     for (let number = 0; number < count; number++) socket.send(JSON.stringify({ symbol: "BELL", price: number }));
   };
-  // A processor that others share may take twice as long for the same task, though it never takes less: so the best of
-  // three bursts counts.
+  // A processor that others share may take twice as long for the same task, so the median of three bursts counts.
   let events = 0;
   const longest = [];
   for (let time = 0; time < 3; time++) {
@@ -454,7 +453,7 @@ async function endurance(browser) {
     measures.push(await measure(session));
   }
   socket.close();
-  tell({ longest: Math.min(...longest), measures, bugs: await bugs(page) });
+  tell({ longest: longest.sort((one, other) => one - other)[1], measures, bugs: await bugs(page) });
 }
 
 /** The longest task of the page's main thread, in ms of processor time: so a busy machine does not count. */
