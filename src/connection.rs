@@ -12,7 +12,7 @@ use crate::sys::{self, Fd};
 use crate::technique::{Conversation, Deadline, Due, Hub, Name, Round, Seat, Why};
 use crate::tick::Tick;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// The longest that a reader which was let go for its slowness may take to leave, sending included.
@@ -31,6 +31,8 @@ pub struct Connection {
     pub interest: Interest,
     /// What its timer was armed for.
     pub armed: Option<Due>,
+    /// What the ledger was told that it speaks.
+    pub name: Name,
     /// Whether it is on the list of those that go on by themselves.
     pub noted: bool,
     /// Who is on the other side.
@@ -54,7 +56,6 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Leaving {
     why: Why,
-    spoke: Name,
     looked: bool,
     /// Whether to wait for the peer's FIN.
     lingers: bool,
@@ -82,6 +83,7 @@ impl Connection {
             position: u32::MAX,
             interest,
             armed: None,
+            name: Name::Http,
             noted: false,
             peer,
             opened: now,
@@ -114,10 +116,10 @@ impl Connection {
     }
 
     /// What it speaks, or spoke last.
-    pub fn name(&self) -> Name {
+    pub fn speaks(&self) -> Name {
         match &self.phase {
             Phase::Talking(conversation) => conversation.name(),
-            Phase::Leaving(leaving) => leaving.spoke,
+            Phase::Leaving(_) => self.name,
         }
     }
 
@@ -140,6 +142,11 @@ impl Connection {
     /// How many bytes wait to be sent.
     pub fn backlog(&self) -> usize {
         self.outbox.len()
+    }
+
+    /// Whether none do.
+    pub fn has_sent_all(&self) -> bool {
+        self.outbox.is_empty()
     }
 
     /// How many bytes it would like to read.
@@ -280,9 +287,9 @@ impl Connection {
     pub fn leave(&mut self, why: Why, now: Tick) {
         if let Phase::Talking(conversation) = &self.phase {
             let lingers = why.lingers() || conversation.leaves_bytes();
-            let (spoke, looked) = (conversation.name(), conversation.is_looking());
+            let looked = conversation.is_looking();
             self.phase =
-                Phase::Leaving(Leaving { why, spoke, looked, lingers, fin_sent: false, until: now + LEAVE });
+                Phase::Leaving(Leaving { why, looked, lingers, fin_sent: false, until: now + LEAVE });
         }
     }
 
@@ -318,41 +325,24 @@ fn unless_full(taken: io::Result<usize>) -> io::Result<usize> {
 
 /// Who is on the other side, in 20 bytes. (`SocketAddr` has 32.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Peer {
-    /// An IPv4 address and a port.
-    V4(Ipv4Addr, u16),
-    /// An IPv6 address and a port.
-    V6(Ipv6Addr, u16),
-    /// Somebody on a Unix socket.
-    Local,
+pub struct Peer {
+    /// Its address; nobody on a Unix socket has one.
+    pub ip: Option<IpAddr>,
+    port: u16,
 }
 
 impl Peer {
     /// From what accept4(2) said.
     pub fn new(address: Option<SocketAddr>) -> Peer {
-        match address {
-            Some(SocketAddr::V4(v4)) => Peer::V4(*v4.ip(), v4.port()),
-            Some(SocketAddr::V6(v6)) => Peer::V6(*v6.ip(), v6.port()),
-            None => Peer::Local,
-        }
-    }
-
-    /// Its address, if it has one.
-    pub fn ip(self) -> Option<IpAddr> {
-        match self {
-            Peer::V4(ip, _) => Some(IpAddr::V4(ip)),
-            Peer::V6(ip, _) => Some(IpAddr::V6(ip)),
-            Peer::Local => None,
-        }
+        Peer { ip: address.map(|address| address.ip()), port: address.map_or(0, |address| address.port()) }
     }
 }
 
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Peer::V4(ip, port) => write!(f, "{ip}:{port}"),
-            Peer::V6(ip, port) => write!(f, "[{ip}]:{port}"),
-            Peer::Local => f.write_str("unix"),
+        match self.ip {
+            Some(ip) => SocketAddr::from((ip, self.port)).fmt(f),
+            None => f.write_str("unix"),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Server {
     fn pass_on(&mut self, slot: u32, round: &Round, now: Now) -> bool {
         let Some(connection) = self.table.at_mut(slot) else { return false };
         let Some(words) = connection.hear(round, &mut self.hub, now.tick) else { return false };
-        let name = connection.name();
+        let name = connection.name;
         sys::charge_to(account_of(name));
         self.ledger.said(name, words.len(), words.payload());
         match connection.pass_on(words, now.tick) {
@@ -85,9 +85,20 @@ impl Server {
         }
     }
 
-    /// Lets those who paused in mid-work go on, each as far as one reaction goes. Who pauses again is
-    /// noted again, and the loop does not sleep before its next turn.
+    /// Goes on a little with what is in mid-work. If something is left of it, the loop does not sleep before its
+    /// next turn.
+    #[inline(never)]
     pub(super) fn resume(&mut self, now: Now) {
+        self.resume_unfinished(now);
+        if self.is_looking() {
+            self.look_on(now);
+        }
+        // Requests behind others were heard there too: what they published must not wait for the next waking.
+        self.deliver(now);
+    }
+
+    /// Lets those who paused go on, each as far as one reaction goes. Who pauses again is noted again.
+    fn resume_unfinished(&mut self, now: Now) {
         let mut list = std::mem::take(&mut self.unfinished);
         for id in list.drain(..) {
             if let Some(connection) = self.table.get_mut(id) {

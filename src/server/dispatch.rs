@@ -2,7 +2,7 @@
 
 use super::ledger::{LOOP, Ledger, account_of};
 use super::narration::Cause;
-use super::settle::{Spoken, failure, speak};
+use super::settle::{Spoken, failure, rename, speak};
 use super::{
     CROWD_TIMER, DRAIN_TIMER, FIRST_CONNECTION_TIMER, MIRROR_TIMER, REST_TIMER, Server, Source, timer_of,
 };
@@ -31,7 +31,7 @@ impl Server {
 
     /// There is room, and perhaps something to read too.
     fn on_room(&mut self, id: Id, ready: Ready, now: Now) {
-        let Some(before) = self.table.get(id).map(Connection::name) else {
+        let Some(before) = self.table.get(id).map(|connection| connection.name) else {
             self.meters.stale += 1;
             return;
         };
@@ -39,7 +39,7 @@ impl Server {
         if ready.readable && self.table.get(id).is_some() {
             self.on_readable(id, ready.hung_up, now);
         }
-        self.ledger.woke(self.table.get(id).map_or(before, Connection::name));
+        self.ledger.woke(self.table.get(id).map_or(before, |connection| connection.name));
     }
 
     fn on_signal(&mut self, now: Now) {
@@ -57,7 +57,7 @@ impl Server {
             self.meters.stale += 1;
             return;
         };
-        let name = connection.name();
+        let name = connection.name;
         sys::charge_to(account_of(name));
         let appetite = connection.appetite(&hub.settings).min(buffer.len());
         if appetite == 0 {
@@ -66,8 +66,7 @@ impl Server {
         }
         match connection.fill(&mut buffer[..appetite]) {
             Ok(count) if count > 0 => {
-                ledger.given = count;
-                let reaction = react(connection, hub, ledger, out, now, |talk, turn| {
+                let reaction = react(connection, hub, ledger, out, count, now, |talk, turn| {
                     talk.on_bytes(&mut buffer[..count], turn)
                 });
                 self.follow(id, Cause::Heard, reaction, now);
@@ -113,7 +112,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        sys::charge_to(account_of(connection.name()));
+        sys::charge_to(account_of(connection.name));
         if let Err(error) = connection.flush(now.tick) {
             return self.close(id, failure(&error), now);
         }
@@ -164,8 +163,8 @@ impl Server {
         }
         self.meters.lateness.observe(now.tick.since(deadline.at) * 1_000_000);
         connection.armed = None;
-        sys::charge_to(account_of(connection.name()));
-        self.ledger.woke(connection.name());
+        sys::charge_to(account_of(connection.name));
+        self.ledger.woke(connection.name);
         let settings = &self.hub.settings;
         match (deadline.kind, connection.why_leaving()) {
             (Due::Stall, why) if connection.is_stalled(settings, now.tick) => {
@@ -189,8 +188,8 @@ impl Server {
         what: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
     ) {
         let Some(connection) = self.table.get_mut(id) else { return };
-        sys::charge_to(account_of(connection.name()));
-        let reaction = react(connection, &mut self.hub, &mut self.ledger, &mut self.out, now, what);
+        sys::charge_to(account_of(connection.name));
+        let reaction = react(connection, &mut self.hub, &mut self.ledger, &mut self.out, 0, now, what);
         self.follow(id, cause, reaction, now);
     }
 
@@ -199,7 +198,7 @@ impl Server {
     pub(super) fn follow(&mut self, id: Id, cause: Cause, reaction: Reaction, now: Now) {
         self.story.cause = cause;
         match reaction {
-            Reaction::Over { before, length } => self.report_reaction(id, before, length, now),
+            Reaction::Over { length } => self.report_reaction(id, false, length, now),
             Reaction::Settle { before, after, spoken } => {
                 match spoken {
                     Some(spoken) => self.settle_spoken(id, before, after, spoken, now),
@@ -222,34 +221,41 @@ impl Server {
 /// What a reaction leaves to be done.
 pub(super) enum Reaction {
     /// Nothing: what it had to say is said, and it is to everybody what it was.
-    Over { before: Option<Seat>, length: usize },
+    Over { length: usize },
     /// Whatever follows from the state that it is in now. (Nothing is spoken yet of an answer that only the
     /// server itself can give.)
     Settle { before: Option<Seat>, after: After, spoken: Option<Spoken> },
 }
 
-/// Has a connection react, and sends what it says.
+/// Has a connection react, to `given` bytes that were read if there are any, and sends what it says.
 #[inline(always)]
 fn react(
     connection: &mut Connection,
     hub: &mut Hub,
     ledger: &mut Ledger,
     out: &mut Outgoing,
+    given: usize,
     now: Now,
     what: impl FnOnce(&mut Conversation, &mut Turn<'_>) -> After,
 ) -> Reaction {
     let before = connection.seat();
     let backlog = connection.backlog();
-    let from = connection.peer.ip();
+    let from = connection.peer.ip;
     let mut turn = Turn::new(hub, now, out, backlog, from);
     let after = connection.conversation().map_or(After::Wait, |talk| what(talk, &mut turn));
+    drop(turn);
+    let is_same = matches!(after, After::Same);
+    if !is_same {
+        rename(connection, ledger, given > 0, now);
+    }
+    // Who had paused hears what was read before.
+    ledger.heard(connection.name, given, hub.tally.take_heard());
     if matches!(after, After::Report(..)) {
         return Reaction::Settle { before, after, spoken: None };
     }
-    let spoken = speak(connection, ledger, hub, out, now);
-    let has_sent_all = backlog == 0 && connection.backlog() == 0;
-    if matches!(after, After::Same) && spoken.said.is_ok() && has_sent_all {
-        return Reaction::Over { before, length: spoken.length };
+    let spoken = speak(connection, ledger, out, now);
+    if is_same && spoken.said.is_ok() && connection.has_sent_all() {
+        return Reaction::Over { length: spoken.length };
     }
     Reaction::Settle { before, after, spoken: Some(spoken) }
 }

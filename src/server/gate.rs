@@ -116,7 +116,7 @@ impl Gate {
             self.refused -= 1;
             return;
         }
-        let Some(ip) = self.max_per_ip.and(peer.ip()) else { return };
+        let Some(ip) = self.max_per_ip.and(peer.ip) else { return };
         if let Some(count) = self.per_ip.get_mut(&ip) {
             *count -= 1;
             if *count == 0 {
@@ -127,14 +127,14 @@ impl Gate {
 
     /// A connection has come, and was let in.
     fn came(&mut self, peer: Peer) {
-        if let Some(ip) = self.max_per_ip.and(peer.ip()) {
+        if let Some(ip) = self.max_per_ip.and(peer.ip) {
             *self.per_ip.entry(ip).or_default() += 1;
         }
     }
 
     /// Whether there are as many connections of this peer's address as there may be.
     fn has_enough_of(&self, peer: Peer) -> bool {
-        let count = peer.ip().and_then(|ip| self.per_ip.get(&ip));
+        let count = peer.ip.and_then(|ip| self.per_ip.get(&ip));
         self.max_per_ip.is_some_and(|most| count.is_some_and(|&count| count >= most))
     }
 }
@@ -240,7 +240,7 @@ impl Server {
     /// Refuses somebody for whom there is no place in the table. What has come from it is read, or
     /// closing would be a reset, and the reset could overtake the answer.
     fn turn_away(&mut self, fd: &Fd, peer: Peer, problem: &Problem, now: Now) {
-        let mut turn = Turn::new(&mut self.hub, now, &mut self.out, 0, peer.ip());
+        let mut turn = Turn::new(&mut self.hub, now, &mut self.out, 0, peer.ip);
         let _ = Conversation::new(now.tick).refuse(&mut turn, problem);
         let _ = sys::write(fd, &self.out.own);
         self.tell_refusal();

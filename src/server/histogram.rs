@@ -20,7 +20,8 @@ const BOUNDS: [(u64, &str); 10] = [
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Histogram {
     buckets: [u64; BOUNDS.len()],
-    count: u64,
+    /// How many were above all bounds.
+    above: u64,
     /// In nanoseconds.
     sum: u64,
 }
@@ -29,10 +30,10 @@ impl Histogram {
     /// Counts one value, in nanoseconds.
     #[inline]
     pub(super) fn observe(&mut self, nanos: u64) {
-        self.count += 1;
         self.sum += nanos;
-        if let Some(bucket) = BOUNDS.iter().position(|&(bound, _)| nanos <= bound) {
-            self.buckets[bucket] += 1;
+        match BOUNDS.iter().position(|&(bound, _)| nanos <= bound) {
+            Some(bucket) => self.buckets[bucket] += 1,
+            None => self.above += 1,
         }
     }
 
@@ -43,8 +44,9 @@ impl Histogram {
             so_far += count;
             let _ = writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {so_far}");
         }
-        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {}", self.count);
-        let _ = writeln!(out, "{name}_sum {}\n{name}_count {}", self.sum as f64 / 1e9, self.count);
+        let count = so_far + self.above;
+        let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
+        let _ = writeln!(out, "{name}_sum {}\n{name}_count {count}", self.sum as f64 / 1e9);
     }
 }
 

@@ -16,7 +16,7 @@
 
 use super::Server;
 use crate::sys::{self, Account, Call};
-use crate::technique::{Name, Tally};
+use crate::technique::Name;
 use crate::tick::Tick;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,8 +30,6 @@ pub(super) struct Ledger {
     entries: [Entry; Name::ALL.len()],
     /// Whose connections this turn has found ready or due: a bit for each name.
     woken: u8,
-    /// How many bytes the reaction at hand was given.
-    pub(super) given: usize,
 }
 
 #[derive(Debug, Default)]
@@ -91,10 +89,25 @@ impl Ledger {
         self.entries[name as usize].open -= 1;
     }
 
-    /// Bytes were read.
+    /// A connection has reacted to so many bytes that were read, if any were.
     #[inline]
     pub(super) fn heard(&mut self, name: Name, all: usize, payload: usize) {
+        if all > 0 {
+            self.woke(name);
+        }
         self.entries[name as usize].received.add(all, payload);
+    }
+
+    /// A connection speaks something else now. If that came of what it read, the read(2) is charged to the new:
+    /// nobody knew before.
+    #[cold]
+    pub(super) fn renamed(&mut self, before: Name, after: Name, has_read: bool, now: Tick) {
+        sys::charge_to(account_of(after));
+        if has_read {
+            sys::recharge(Call::Read, account_of(before), account_of(after));
+        }
+        self.went(before, now);
+        self.came(after, now);
     }
 
     /// Bytes were written, or queued.
@@ -149,39 +162,6 @@ impl Traffic {
     fn of(Bytes { all, payload, packets }: Bytes) -> Traffic {
         // A message that came compressed has more payload than bytes.
         Traffic { header: all.saturating_sub(payload), payload, packets }
-    }
-}
-
-impl Ledger {
-    /// A connection has reacted, and speaks `name` now: it is charged for what it was given.
-    #[inline]
-    pub(super) fn charge(&mut self, name: Name, tally: &mut Tally, now: Tick) {
-        let given = std::mem::take(&mut self.given);
-        let account = account_of(name);
-        let before = sys::charge_to(account);
-        if before != account {
-            self.change_name(before, account, given > 0, now);
-        }
-        if given > 0 {
-            self.woke(name);
-        }
-        // Who had paused hears what was read before.
-        self.heard(name, given, tally.take_heard());
-    }
-
-    #[cold]
-    fn change_name(&mut self, before: Account, after: Account, has_read: bool, now: Tick) {
-        if has_read {
-            // What brought it there was read before anybody knew.
-            sys::recharge(Call::Read, before, after);
-        }
-        for name in Name::ALL {
-            match account_of(name) {
-                account if account == before => self.went(name, now),
-                account if account == after => self.came(name, now),
-                _ => {}
-            }
-        }
     }
 }
 

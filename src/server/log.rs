@@ -5,7 +5,7 @@ use crate::connection::{Connection, Peer};
 use crate::http::{Path, Status};
 use crate::sys;
 use crate::table::Id;
-use crate::technique::{Seat, Why};
+use crate::technique::Why;
 use crate::tick::{Now, Tick};
 use std::io;
 
@@ -29,7 +29,7 @@ impl Log {
             return;
         }
         let Connection { peer, received, sent, opened, .. } = connection;
-        let technique = connection.name().as_str();
+        let technique = connection.name.as_str();
         let seconds = now.since(*opened) as f64 / 1000.0;
         let why = match why {
             Why::Failed(errno) => io::Error::from_raw_os_error(errno).to_string(),
@@ -44,19 +44,19 @@ impl Log {
 
 impl Server {
     /// Tells of the reaction just over, if anybody wants to know: which requests it answered and, where calls
-    /// are told, why it said its `said` bytes.
+    /// are told, why it said its `said` bytes, and whether it has taken another seat.
     #[inline]
-    pub(super) fn report_reaction(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
+    pub(super) fn report_reaction(&mut self, id: Id, is_reseated: bool, said: usize, now: Now) {
         if self.log == Log::Requests || sys::is_narrating() {
-            self.tell_of(id, before, said, now);
+            self.tell_of(id, is_reseated, said, now);
         }
     }
 
     #[cold]
-    fn tell_of(&mut self, id: Id, before: Option<Seat>, said: usize, now: Now) {
+    fn tell_of(&mut self, id: Id, is_reseated: bool, said: usize, now: Now) {
         let answered = self.hub.tally.take_journal();
         if sys::is_narrating() {
-            self.tell_reaction(id, before, said, &answered, now);
+            self.tell_reaction(id, is_reseated, said, &answered, now);
         }
         if let Some(peer) = self.table.get(id).map(|connection| connection.peer) {
             self.log_requests(peer, &answered);

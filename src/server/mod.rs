@@ -241,12 +241,9 @@ impl Server {
             // 4. Deliver.
             self.deliver(now);
             // 5. Resume.
-            if !self.unfinished.is_empty() {
+            if self.is_in_mid_work() {
                 self.resume(now);
             }
-            self.look_on(now);
-            // Requests behind others were heard there too: what they published must not wait for the next waking.
-            self.deliver(now);
             self.audit();
             self.ledger.end_turn();
             sys::charge_to(ledger::LOOP);

@@ -18,7 +18,7 @@ use crate::connection::{Connection, Parting};
 use crate::multiplexer::{Interest, Token};
 use crate::sys;
 use crate::table::Id;
-use crate::technique::{After, Hub, Name, Question, Seat, Turn, Why};
+use crate::technique::{After, Name, Question, Seat, Turn, Why};
 use crate::tick::Now;
 use std::io;
 
@@ -31,23 +31,30 @@ pub(super) struct Spoken {
     pub(super) said: io::Result<()>,
 }
 
-/// A connection is charged for its reaction, and says what it had to say.
+/// A connection says what it had to say in its reaction, and is charged for it.
 #[inline(always)]
 pub(super) fn speak(
     connection: &mut Connection,
     ledger: &mut Ledger,
-    hub: &mut Hub,
     out: &mut Outgoing,
     now: Now,
 ) -> Spoken {
-    let name = connection.name();
-    ledger.charge(name, &mut hub.tally, now.tick);
     let length = out.len();
     if length == 0 {
         return Spoken { length, said: Ok(()) };
     }
-    ledger.said(name, length, out.all_payload());
+    ledger.said(connection.name, length, out.all_payload());
     Spoken { length, said: connection.say(out, length, now.tick) }
+}
+
+/// The ledger is told if a connection speaks something else after its reaction.
+#[inline(always)]
+pub(super) fn rename(connection: &mut Connection, ledger: &mut Ledger, has_read: bool, now: Now) {
+    let name = connection.speaks();
+    if name != connection.name {
+        ledger.renamed(connection.name, name, has_read, now.tick);
+        connection.name = name;
+    }
 }
 
 impl Server {
@@ -55,7 +62,7 @@ impl Server {
     pub(super) fn settle(&mut self, id: Id, now: Now) {
         let Some(connection) = self.table.get(id) else { return };
         self.story.cause = Cause::None;
-        sys::charge_to(account_of(connection.name()));
+        sys::charge_to(account_of(connection.name));
         let before = connection.seat();
         self.settle_from(id, before, After::Wait, now);
     }
@@ -71,7 +78,7 @@ impl Server {
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };
-        let spoken = speak(connection, &mut self.ledger, &mut self.hub, &mut self.out, now);
+        let spoken = speak(connection, &mut self.ledger, &mut self.out, now);
         self.settle_spoken(id, before, after, spoken, now);
     }
 
@@ -95,7 +102,7 @@ impl Server {
         if seat != before || !self.is_the_one_poll(id, seat) {
             self.reseat(id, before, seat, position);
         }
-        self.report_reaction(id, before, spoken.length, now);
+        self.report_reaction(id, seat != before, spoken.length, now);
         if let Err(error) = spoken.said {
             self.out.clear();
             return self.close(id, failure(&error), now);
@@ -131,12 +138,17 @@ impl Server {
                 return After::Wait;
             };
             let backlog = connection.backlog();
-            let from = connection.peer.ip();
+            let from = connection.peer.ip;
             let mut turn = Turn::new(&mut self.hub, now, &mut self.out, backlog, from);
             after = match connection.conversation() {
                 Some(talk) => talk.answer(&mut turn, &manner, &answer),
                 None => After::Wait,
             };
+            drop(turn);
+            // Requests that waited behind it may have been heard.
+            let payload = self.hub.tally.take_heard();
+            rename(connection, &mut self.ledger, false, now);
+            self.ledger.heard(connection.name, 0, payload);
         }
         after
     }
@@ -249,8 +261,8 @@ impl Server {
             buffer: _,
             due: _,
         } = self;
-        sys::charge_to(account_of(connection.name()));
-        ledger.went(connection.name(), now.tick);
+        sys::charge_to(account_of(connection.name));
+        ledger.went(connection.name, now.tick);
         wheel.cancel(timer_of(id));
         mirror.changed(connection.fd.number());
         gate.left(connection.peer, connection.why_leaving() == Some(Why::NoRoom));
@@ -272,6 +284,7 @@ impl Server {
         for (id, connection) in self.table.iter() {
             let settings = &self.hub.settings;
             assert_eq!(connection.interest, connection.wants(settings), "interest of {id:?}: {connection:?}");
+            assert_eq!(connection.name, connection.speaks(), "name of {id:?}: {connection:?}");
             let told = self.wheel.deadline(timer_of(id)).expect("every connection has a timer");
             assert!(told <= connection.deadline(settings).at, "timer of {id:?}: {connection:?}");
             armed += 1;
@@ -286,7 +299,7 @@ impl Server {
         let seats = self.table.iter().filter(|(_, connection)| connection.seat().is_some()).count();
         assert_eq!(self.hub.channels.seats(), seats, "a seat without a connection");
         for name in Name::ALL {
-            let count = self.table.iter().filter(|(_, connection)| connection.name() == name).count();
+            let count = self.table.iter().filter(|(_, connection)| connection.name == name).count();
             assert_eq!(self.ledger.open(name), count as u64, "connections that speak {name:?}");
         }
         for (browser, &id) in &self.browsers {

@@ -43,51 +43,55 @@ impl Conversation {
     /// Bytes came. They may be changed, for masks are taken off in place.
     #[inline]
     pub fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> After {
-        if self.inbox.is_empty() {
-            let (used, paused, after) = self.read_on(bytes, turn);
-            if used < bytes.len() {
-                self.keep(bytes[used..].to_vec(), paused);
-            }
-            return after;
+        if !self.inbox.is_empty() {
+            return self.resume_with(bytes, turn);
         }
-        self.resume_with(bytes, turn)
+        match self.technique.on_bytes(bytes, turn) {
+            (used, Next::Same) if used == bytes.len() => After::Same,
+            step => {
+                let (used, paused, after) = self.read_on(bytes, step, turn);
+                if used < bytes.len() {
+                    self.keep(bytes[used..].to_vec(), paused);
+                }
+                after
+            }
+        }
     }
 
     #[cold]
     fn resume_with(&mut self, fresh: &[u8], turn: &mut Turn<'_>) -> After {
         let mut bytes = self.inbox.take_with(fresh);
-        let (used, paused, after) = self.read_on(&mut bytes, turn);
+        if turn.out.is_a_mouthful() {
+            self.keep(bytes, true);
+            return After::Wait;
+        }
+        let step = self.technique.on_bytes(&mut bytes, turn);
+        let (used, paused, after) = self.read_on(&mut bytes, step, turn);
         bytes.drain(..used);
         self.keep(bytes, paused);
-        // There is more room for bytes than before.
-        if let After::Same = after { After::Wait } else { after }
+        after
     }
 
     fn keep(&mut self, bytes: Vec<u8>, paused: bool) {
         if paused { self.inbox.pause_at(bytes) } else { self.inbox.keep(bytes) }
     }
 
-    /// Deals with as many bytes as can be dealt with, and says how many; and whether it has paused before the
-    /// others, because it has said enough.
-    #[inline(always)]
-    fn read_on(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, bool, After) {
-        let mut used = 0;
-        let mut is_same = true;
+    /// Deals with as many bytes as can be dealt with, of which the first were used in a step that led somewhere; and
+    /// says how many that were, and whether it has paused before the others, because it has said enough.
+    fn read_on(
+        &mut self,
+        bytes: &mut [u8],
+        (mut used, mut next): (usize, Next),
+        turn: &mut Turn<'_>,
+    ) -> (usize, bool, After) {
+        let mut more = used;
         loop {
-            if used < bytes.len() && turn.out.is_a_mouthful() {
-                return (used, true, After::Wait);
-            }
-            let (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
-            used += more;
             match next {
-                Next::Same if used == bytes.len() => {
-                    return (used, false, if is_same { After::Same } else { After::Wait });
+                Next::Wait | Next::Same if more == 0 || used == bytes.len() => {
+                    return (used, false, After::Wait);
                 }
-                Next::Wait if more == 0 || used == bytes.len() => return (used, false, After::Wait),
-                Next::Same => {}
-                Next::Wait => is_same = false,
+                Next::Wait | Next::Same => {}
                 Next::Become => {
-                    is_same = false;
                     self.become_another(turn);
                     // Who comes while the server is going away is told so at once.
                     if turn.hub.draining
@@ -96,13 +100,15 @@ impl Conversation {
                         return (used, false, After::Close(why));
                     }
                 }
-                Next::Answered => {
-                    is_same = false;
-                    self.await_request(turn);
-                }
+                Next::Answered => self.await_request(turn),
                 Next::Report(question) => return (used, false, After::Report(question)),
                 Next::Close(why) => return (used, false, After::Close(why)),
             }
+            if used < bytes.len() && turn.out.is_a_mouthful() {
+                return (used, true, After::Wait);
+            }
+            (more, next) = self.technique.on_bytes(&mut bytes[used..], turn);
+            used += more;
         }
     }
 

@@ -43,7 +43,7 @@ const TIMES: u32 = 200;
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     askers: Vec<Asker>,
-    survey: Option<Survey>,
+    survey: Option<Box<Survey>>,
     /// When the kernel may be asked again for its account.
     asks_from: Tick,
 }
@@ -205,15 +205,8 @@ impl Server {
         self.mirror.survey.is_some() || !self.mirror.askers.is_empty() && !waits_for_the_timer()
     }
 
-    /// Takes the next slice of the look under way; begins one if somebody waits for it and it is time.
-    #[inline]
+    /// Takes the next slice of the look under way; begins one if it is time.
     pub(super) fn look_on(&mut self, now: Now) {
-        if self.mirror.survey.is_some() || !self.mirror.askers.is_empty() {
-            self.take_a_slice(now);
-        }
-    }
-
-    fn take_a_slice(&mut self, now: Now) {
         // Who looks on is not to see itself.
         let aside = sys::set_aside(true);
         if let Some(survey) = self.mirror.survey.take().or_else(|| self.begin_survey(now)) {
@@ -222,7 +215,7 @@ impl Server {
         sys::set_aside(aside);
     }
 
-    fn go_on_for_a_slice(&mut self, mut survey: Survey, now: Now) {
+    fn go_on_for_a_slice(&mut self, mut survey: Box<Survey>, now: Now) {
         sys::charge_to(LOOP);
         let began = sys::moment();
         while !matches!(survey.stage, Stage::Done) {
@@ -237,7 +230,7 @@ impl Server {
     }
 
     /// Opens the listing, unless the kernel was asked too short a time ago: then a timer is armed.
-    fn begin_survey(&mut self, now: Now) -> Option<Survey> {
+    fn begin_survey(&mut self, now: Now) -> Option<Box<Survey>> {
         let asks_the_kernel = self.multiplexer.kernel_list().is_some();
         if asks_the_kernel && now.tick < self.mirror.asks_from {
             self.wheel.arm(MIRROR_TIMER, self.mirror.asks_from);
@@ -246,7 +239,7 @@ impl Server {
         self.wheel.cancel(MIRROR_TIMER);
         let askers = std::mem::take(&mut self.mirror.askers);
         match OpenFds::begin() {
-            Ok(listing) => Some(Survey::new(listing, askers, self.multiplexer.mechanism())),
+            Ok(listing) => Some(Box::new(Survey::new(listing, askers, self.multiplexer.mechanism()))),
             Err(error) => {
                 self.answer_all(askers, &blind(&error), now);
                 None

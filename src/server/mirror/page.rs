@@ -134,7 +134,7 @@ impl Server {
         let connection = self.table.get(id)?;
         let channel = connection.seat().map(|seat| self.hub.channels.get(seat.channel).name().as_str());
         Some(ConnectionLine {
-            technique: connection.name().as_str(),
+            technique: connection.name.as_str(),
             peer: connection.peer.to_string(),
             channel,
             deadline_ms: connection.deadline(&self.hub.settings).at.since(now.tick),

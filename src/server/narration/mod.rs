@@ -18,7 +18,7 @@ use crate::multiplexer::{Interest, Mechanism};
 use crate::settings::Language;
 use crate::sys::{self, Moment};
 use crate::table::Id;
-use crate::technique::{Due, Name, Seat, Why};
+use crate::technique::{Due, Name, Why};
 use crate::tick::{Now, Tick};
 use lines::{Line, Words};
 use turns::Turns;
@@ -191,12 +191,12 @@ impl Server {
         }
     }
 
-    /// A connection has reacted and has said its `said` bytes; `before` was its seat, and `answered` are the
+    /// A connection has reacted, has perhaps taken another seat, and has said its `said` bytes; `answered` are the
     /// requests that it answered.
     pub(super) fn tell_reaction(
         &mut self,
         id: Id,
-        before: Option<Seat>,
+        is_reseated: bool,
         said: usize,
         answered: &[(Path, Status)],
         now: Now,
@@ -205,12 +205,12 @@ impl Server {
         let has_published = std::mem::replace(&mut self.story.published, published) != published;
         let Some(connection) = self.table.get(id) else { return };
         let seat = connection.seat();
-        let parks = connection.name() == Name::LongPoll && seat.is_some();
+        let parks = connection.name == Name::LongPoll && seat.is_some();
         let deadline = connection.deadline(&self.hub.settings);
         let seconds = format!("{:.3}", deadline.at.since(now.tick) as f64 / 1000.0);
         let line = match (self.story.cause, answered.last()) {
             (Cause::None, _) => None,
-            (Cause::Heard | Cause::GoesOn, Some(&(_, status))) => Some(match connection.name() {
+            (Cause::Heard | Cause::GoesOn, Some(&(_, status))) => Some(match connection.name {
                 _ if status == Status::SwitchingProtocols => Line::Upgraded,
                 _ if parks => Line::AnsweredAndParked,
                 Name::Sse | Name::Stream if seat.is_some() => Line::Begun,
@@ -221,14 +221,14 @@ impl Server {
             (Cause::Heard, None) => Some(match deadline.kind {
                 _ if has_published => Line::PublishedByFrame,
                 _ if said > 0 => Line::SpokenBack,
-                _ if parks && before == seat => Line::WaitsBehind,
+                _ if parks && !is_reseated => Line::WaitsBehind,
                 _ if parks => Line::Parked,
                 _ if connection.is_owed() => Line::Owed,
                 Due::Head => Line::HalfHead,
                 Due::Body => Line::HalfBody,
                 _ => Line::HeardAndKept,
             }),
-            (cause, _) => (said > 0).then(|| line_for_saying(cause, connection.name())).flatten(),
+            (cause, _) => (said > 0).then(|| line_for_saying(cause, connection.name)).flatten(),
         };
         let Some(line) = line else { return };
         let (path, status) = answered.last().map_or(("", 0), |(path, status)| (path.label(), status.code()));
