@@ -4,6 +4,10 @@
 //! publishes, and hears what it has published: one wait, one read(2), one write(2). Whatever that costs more with
 //! ten thousand silent ones than with a hundred is the price of waiting for them. epoll is handed none of them; poll
 //! is handed all of them each time, and select a bitmap up to the highest.
+//!
+//! A machine is faster or slower for seconds at a time, and a crowd of ten thousand takes seconds to come. So a second
+//! server, which stays with the smallest crowd, is asked in turn with the first: how much more an event costs is told
+//! by what the two needed at the same time.
 
 use super::line::{Line, upgrade_fields};
 use super::plot::{Axis, Line as Curve, Panel, Plot};
@@ -26,17 +30,20 @@ const SIZES: [usize; 7] = [100, 300, MOST_OF_SELECT, 3_000, 6_000, 12_000, 18_00
 const SIZES_QUICK: usize = 3;
 /// Of its 1,024 fds, those that a server has besides connections, and some to spare.
 const MOST_OF_SELECT: usize = 960;
-/// fds that are no silent connection, ours or the server's.
-const RESERVE: usize = 80;
+/// fds that are no connection of the growing crowd, ours or the server's: those of the smallest one are among them.
+const RESERVE: usize = 80 + SIZES[0];
 /// How many come before the server is given time, so that its backlog is never full.
 const BATCH: usize = 250;
 /// Bytes of an event.
 const EVENT: usize = 64;
 /// So many events at least make a figure.
 const FEWEST: u32 = 20;
+/// How often the two servers are asked in turn at each size.
+const TURNS: u32 = 5;
 
-/// The cost of an event with so many silent ones; not a number where the mechanism cannot hold them.
-type Costs = [f64; SIZES.len()];
+/// For each size, not a number where the mechanism cannot hold as many: microseconds of an event; then, for each size
+/// again, how many times those of an event of the smallest crowd at the same time.
+type Costs = [f64; 2 * SIZES.len()];
 
 /// Lets a crowd grow before each mechanism in turn.
 pub fn run(effort: &Effort) -> Result<Report, String> {
@@ -81,32 +88,66 @@ fn places() -> Result<(Option<usize>, Option<Pinned>), String> {
 
 /// Has a crowd grow before one server, and measures at each size that it can hold.
 fn grow(mechanism: Mechanism, sizes: &[usize], span: Duration, cpu: Option<usize>) -> Result<Costs, String> {
-    let flags = ["--multiplexer", mechanism.name(), "--max-connections-per-ip", "65535"];
-    let mut server = Server::start(&[&PATIENT[..], &flags].concat())?;
-    if let Some(cpu) = cpu {
-        let pinned = sys::pin_process(server.pid(), cpu);
-        pinned.map_err(|error| format!("cannot keep the server on processor {cpu}: {error}"))?;
-    }
     let told = |error: String| format!("{}: {error}", mechanism.name());
-    let mut bell = Bell::open(&server).map_err(told)?;
-    let (mut crowd, mut costs) = (Vec::new(), [f64::NAN; SIZES.len()]);
-    for (cost, &size) in costs.iter_mut().zip(sizes) {
+    let (mut growing, mut small) =
+        (Crowd::open(mechanism, cpu).map_err(told)?, Crowd::open(mechanism, cpu).map_err(told)?);
+    small.grow(sizes[0]).map_err(told)?;
+    let mut costs = [f64::NAN; 2 * SIZES.len()];
+    for (at, &size) in sizes.iter().enumerate() {
         if mechanism == Mechanism::Select && size > MOST_OF_SELECT {
             break;
         }
         progress(&format!("bench growth: {} with {size} silent connections", mechanism.name()));
-        while crowd.len() < size {
-            crowd.push(
-                silent(&server)
-                    .map_err(|error| told(format!("connection {} of {size}: {error}", crowd.len() + 1)))?,
-            );
-            if crowd.len() % BATCH == 0 || crowd.len() == size {
-                server.metrics()?;
-            }
+        growing.grow(size).map_err(told)?;
+        let (mut cost, mut least) = (0.0, 0.0);
+        for _ in 0..TURNS {
+            cost += growing.microseconds(span / TURNS).map_err(told)?;
+            least += small.microseconds(span / TURNS).map_err(told)?;
         }
-        *cost = bell.microseconds(&server, span).map_err(|error| server.with_last_words(&told(error)))?;
+        (costs[at], costs[SIZES.len() + at]) = (cost / f64::from(TURNS), cost / least);
     }
     Ok(costs)
+}
+
+/// A server, those who say nothing to it, and one who publishes.
+struct Crowd {
+    silent: Vec<Line>,
+    bell: Bell,
+    server: Server,
+}
+
+impl Crowd {
+    /// A server without a crowd, on this processor.
+    fn open(mechanism: Mechanism, cpu: Option<usize>) -> Result<Crowd, String> {
+        let flags = ["--multiplexer", mechanism.name(), "--max-connections-per-ip", "65535"];
+        let server = Server::start(&[&PATIENT[..], &flags].concat())?;
+        if let Some(cpu) = cpu {
+            let pinned = sys::pin_process(server.pid(), cpu);
+            pinned.map_err(|error| format!("cannot keep the server on processor {cpu}: {error}"))?;
+        }
+        let bell = Bell::open(&server)?;
+        Ok(Crowd { silent: Vec::new(), bell, server })
+    }
+
+    /// Has it grow to this size.
+    fn grow(&mut self, size: usize) -> Result<(), String> {
+        while self.silent.len() < size {
+            let line = silent(&self.server);
+            self.silent.push(
+                line.map_err(|error| format!("connection {} of {size}: {error}", self.silent.len() + 1))?,
+            );
+            if self.silent.len().is_multiple_of(BATCH) || self.silent.len() == size {
+                self.server.metrics()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Microseconds of the server's CPU time for one event, of as many as fit into `span`.
+    fn microseconds(&mut self, span: Duration) -> Result<f64, String> {
+        let cost = self.bell.microseconds(&self.server, span);
+        cost.map_err(|error| self.server.with_last_words(&error))
+    }
 }
 
 /// A connection that says nothing, and ends with a reset, so that nothing stays behind that holds a port.
@@ -162,16 +203,23 @@ fn used(server: &Server) -> Result<f64, String> {
     cpu.ok_or_else(|| "the server has ended".to_owned())
 }
 
-fn report(sizes: &[usize], spreads: &[[Spread; SIZES.len()]], quick: bool) -> Report {
+fn report(sizes: &[usize], spreads: &[[Spread; 2 * SIZES.len()]], quick: bool) -> Report {
     let mut report = Report::timed("growth");
-    let title =
-        "One event beside silent connections: microseconds of the server's CPU time, median (lowest–highest)";
-    let columns =
-        [("idle", "silent"), ("epoll", "epoll, µs"), ("poll", "poll, µs"), ("select", "select, µs")];
+    let title = "One event beside silent connections: microseconds of the server's CPU time, and how many times \
+                 those of a server with the fewest, asked in turn with it; median (lowest–highest)";
+    let columns = [
+        ("idle", "silent"),
+        ("epoll", "epoll, µs"),
+        ("poll", "poll, µs"),
+        ("select", "select, µs"),
+        ("epoll_times", "epoll, times"),
+        ("poll_times", "poll, times"),
+        ("select_times", "select, times"),
+    ];
     let mut table = Table::new(title, &columns);
     for (at, &size) in sizes.iter().enumerate() {
-        let cells = spreads.iter().map(|costs| Cell::from(known(costs[at])));
-        table.push(std::iter::once(Cell::from(size)).chain(cells).collect());
+        let cell = |at: usize| spreads.iter().map(move |costs| Cell::from(known(costs[at])));
+        table.push(std::iter::once(Cell::from(size)).chain(cell(at)).chain(cell(SIZES.len() + at)).collect());
     }
     report.tables = vec![table];
     report.notes = vec![
@@ -191,8 +239,8 @@ fn known(cost: Spread) -> Option<Spread> {
     (!cost.median.is_nan()).then_some(cost)
 }
 
-fn plot(sizes: &[usize], spreads: &[[Spread; SIZES.len()]]) -> Plot {
-    let curve = |mechanism: Mechanism, costs: &[Spread; SIZES.len()]| {
+fn plot(sizes: &[usize], spreads: &[[Spread; 2 * SIZES.len()]]) -> Plot {
+    let curve = |mechanism: Mechanism, costs: &[Spread; 2 * SIZES.len()]| {
         let points = sizes
             .iter()
             .zip(costs)
@@ -218,12 +266,12 @@ const TELLING_RANGE: usize = 50;
 
 /// From the smallest crowd to the largest that each holds: epoll must cost the same, and what poll and select cost
 /// more than epoll must grow with the crowd. A quick run is too short to judge by.
-fn judge(sizes: &[usize], spreads: &[[Spread; SIZES.len()]], quick: bool) -> Result<String, String> {
+fn judge(sizes: &[usize], spreads: &[[Spread; 2 * SIZES.len()]], quick: bool) -> Result<String, String> {
     let (mut parts, mut wrong) = (Vec::new(), false);
     for (which, costs) in spreads.iter().enumerate() {
         let end = costs[..sizes.len()].iter().rposition(|cost| known(*cost).is_some()).unwrap_or(0);
         let (few, many) = (sizes[0], sizes[end]);
-        let growth = costs[end].median / costs[0].median;
+        let growth = costs[SIZES.len() + end].median;
         let name = MECHANISMS[which].name();
         let mut part = format!("{name} × {} from {few} to {}", readable(growth), grouped(many as u64));
         if which == EPOLL {
@@ -255,8 +303,11 @@ fn power(sizes: &[usize], costs: &[Spread], epoll: &[Spread], end: usize) -> f64
 mod tests {
     use super::*;
 
-    fn costs(of: impl Fn(usize) -> f64) -> [Spread; SIZES.len()] {
-        SIZES.map(|size| Spread::of(&[of(size)]))
+    fn costs(of: impl Fn(usize) -> f64) -> [Spread; 2 * SIZES.len()] {
+        let cost = |at: usize| {
+            if at < SIZES.len() { of(SIZES[at]) } else { of(SIZES[at - SIZES.len()]) / of(SIZES[0]) }
+        };
+        std::array::from_fn(|at| Spread::of(&[cost(at)]))
     }
 
     #[test]
