@@ -161,6 +161,7 @@ impl Connection {
     }
 
     /// What it should be woken for.
+    #[inline]
     pub fn wants(&self, settings: &Settings) -> Interest {
         let end = matches!(&self.phase, Phase::Talking(talk) if talk.listens_for_the_end(settings));
         Interest::NONE
@@ -170,6 +171,7 @@ impl Connection {
     }
 
     /// When something is due.
+    #[inline]
     pub fn deadline(&self, settings: &Settings) -> Deadline {
         match &self.phase {
             // The last answer may be taken as slowly as any other.
@@ -276,6 +278,7 @@ impl Connection {
     }
 
     /// Whether its conversation would go on by itself if it were let.
+    #[inline]
     pub fn is_unfinished(&self, hub: &Hub) -> bool {
         match &self.phase {
             Phase::Talking(conversation) => self.outbox.is_empty() && conversation.is_unfinished(hub),

@@ -219,6 +219,7 @@ impl Conversation {
     }
 
     /// Whether [`Conversation::resume`] would do something.
+    #[inline]
     pub fn is_unfinished(&self, hub: &Hub) -> bool {
         self.inbox.is_paused()
             || match &self.technique {
@@ -295,6 +296,7 @@ impl Conversation {
     /// When something is due, if nobody says anything. While it is `blocked`, because the client does
     /// not take what it was sent, it is not asked for anything more: then only a hold, a lease and the
     /// closing handshake go on.
+    #[inline]
     pub fn deadline(&self, settings: &Settings, blocked: bool) -> Option<Deadline> {
         match &self.technique {
             Technique::Exchange(exchange) => (!blocked).then(|| exchange.deadline(settings)),
