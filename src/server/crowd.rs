@@ -169,6 +169,7 @@ impl Server {
     }
 
     /// Its process has ended.
+    #[cold]
     pub(super) fn on_crowd_end(&mut self) {
         let Some(crowd) = &mut self.crowd else { return };
         let end = crowd.process.wait();

@@ -30,6 +30,7 @@ impl Server {
     }
 
     /// There is room, and perhaps something to read too.
+    #[inline(never)]
     fn on_room(&mut self, id: Id, ready: Ready, now: Now) {
         let Some(before) = self.table.get(id).map(|connection| connection.name) else {
             self.meters.stale += 1;
@@ -42,6 +43,7 @@ impl Server {
         self.ledger.woke(self.table.get(id).map_or(before, |connection| connection.name));
     }
 
+    #[cold]
     fn on_signal(&mut self, now: Now) {
         if let Ok(signal) = sys::next_signal(&self.signals) {
             self.tell_signal(signal.name());
@@ -80,6 +82,7 @@ impl Server {
 
     /// Nothing was asked, so this is the kernel's own word that the connection is dead; unless it was asked when
     /// the wait returned, and is not any more.
+    #[cold]
     fn on_hang_up(&mut self, id: Id, hung_up: bool, now: Now) {
         let Some(connection) = self.table.get_mut(id).filter(|_| hung_up) else { return };
         // A write tells what happened, if there is something to write.
@@ -132,6 +135,7 @@ impl Server {
         }
     }
 
+    #[inline(never)]
     fn tell_the_due(&mut self, now: Now) {
         let mut due = std::mem::take(&mut self.due);
         for timer in due.drain(..) {

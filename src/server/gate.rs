@@ -155,6 +155,7 @@ fn name(endpoint: &Endpoint) -> String {
 
 impl Server {
     /// Takes in who waits in the backlog, up to a bound. Returns whether there may be more.
+    #[inline(never)]
     pub(super) fn accept(&mut self, index: usize, now: Now) -> bool {
         for _ in 0..ACCEPTS_A_TURN {
             let Some(listening) = self.gate.listeners.get(index) else { return false };

@@ -223,14 +223,18 @@ impl Server {
         loop {
             // 1. Sleep.
             let timeout = self.timeout(rested);
-            self.tell_sleep(timeout, rested);
+            if sys::is_narrating() {
+                self.tell_sleep(timeout, rested);
+            }
             self.multiplexer.wait(timeout, &mut self.ready)?;
             let woken = sys::moment();
             let now = self.clock.now(woken);
             self.meters.wakeups += 1;
             self.meters.ready += self.ready.len() as u64;
             // 2. Dispatch.
-            self.tell_waking(timeout, now);
+            if sys::is_narrating() {
+                self.tell_waking(timeout, now);
+            }
             for index in 0..self.ready.len() {
                 self.dispatch(self.ready[index], now);
             }

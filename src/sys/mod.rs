@@ -67,7 +67,7 @@ macro_rules! told {
     ($call:expr, $result:expr, $describe:expr $(,)?) => {{
         let (call, result): ($crate::sys::Call, isize) = ($call, $result);
         if $crate::sys::is_narrating() {
-            $crate::sys::heard(call, $crate::sys::checked(result), result.max(0) as usize, $describe)
+            $crate::sys::tell(call, result, $describe)
         } else {
             $crate::sys::counts::count(call);
             $crate::sys::checked(result)
@@ -79,7 +79,18 @@ use told;
 /// What a system call returned, or the error that errno holds.
 #[inline(always)]
 fn checked(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+    usize::try_from(result).map_err(|_| why())
+}
+
+#[cold]
+fn why() -> io::Error {
+    io::Error::last_os_error()
+}
+
+/// The same, counted and told.
+#[cold]
+fn tell(call: Call, result: isize, describe: impl FnOnce(&mut Telling, usize)) -> io::Result<usize> {
+    heard(call, checked(result), result.max(0) as usize, describe)
 }
 
 /// Counts and tells a finished call whose result is at hand: a library may have made it for us. `number` is what the

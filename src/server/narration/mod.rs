@@ -65,20 +65,20 @@ impl Story {
 }
 
 impl Server {
+    #[cold]
     fn remark(&self, line: Line, words: &Words<'_>) {
         self.remark_in(|language| language.say(line, words));
     }
 
     /// The same for what is put together from other sentences.
+    #[cold]
     fn remark_in(&self, say: impl Fn(Language) -> String) {
         sys::remark(|| say(self.story.language), || Box::new(Language::ALL.map(&say)));
     }
 
     /// Before the loop sleeps, `rested` since then: for how long, and why.
+    #[cold]
     pub(super) fn tell_sleep(&mut self, timeout: Option<u64>, rested: Moment) {
-        if !sys::is_narrating() {
-            return;
-        }
         self.keep_turn();
         let turn = self.meters.wakeups + 1;
         let (line, (due, fd)) = match (timeout, self.wheel.next()) {
@@ -119,10 +119,8 @@ impl Server {
     }
 
     /// After the loop has slept: who woke it.
+    #[cold]
     pub(super) fn tell_waking(&mut self, timeout: Option<u64>, now: Now) {
-        if !sys::is_narrating() {
-            return;
-        }
         self.note_waking(now);
         let fd_of = |id| self.table.get(id).map_or(-1, |connection| connection.fd.number());
         let others = self.table.len().saturating_sub(self.ready.len());
