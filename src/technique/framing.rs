@@ -42,14 +42,7 @@ impl Framing {
             turn.out.payload += payload.len();
             return;
         }
-        self.echo_otherwise(turn, payload);
-    }
-
-    #[cold]
-    fn echo_otherwise(self, turn: &mut Turn<'_>, payload: Payload<'_>) {
-        let mut plain = Vec::with_capacity(payload.len());
-        payload.append_to(&mut plain);
-        self.say(turn, Opcode::Binary, &plain);
+        self.say(turn, Opcode::Binary, &payload.plain());
     }
 
     /// Appends it, and returns how many of the bytes are payload.

@@ -78,27 +78,31 @@ impl WebSocket {
         turn.becomes(Technique::WebSocket(WebSocket { reader, feed, framing, state: State::Open, since }))
     }
 
-    /// Hears as many messages as have come, one after the other, until one of them changes what it is, or enough is
-    /// said. (In a function of its own, so that this loop has the processor's registers to itself.)
+    /// Hears as many whole messages as have come, one after the other, until one of them changes what it is, enough is
+    /// said, or something else follows. (In a function of its own, so that this loop has the processor's registers to
+    /// itself.)
     #[inline(never)]
     pub(super) fn on_bytes(&mut self, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
-        let before = self.state;
-        if before != State::Closing && !bytes.is_empty() {
-            (self.state, self.since) = (State::Open, turn.now.tick);
+        if self.state == State::Closing {
+            return self.on_other_bytes(State::Closing, bytes, turn);
         }
+        let before = std::mem::replace(&mut self.state, State::Open);
+        self.since = turn.now.tick;
         let max_message = turn.hub.settings.max_message;
-        let (mut used, mut room) = (0, Vec::new());
+        let mut used = 0;
         loop {
-            let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
-            let said = match self.reader.next(&mut bytes[used..], max_message, deflate, &mut room) {
-                Ok((more, said)) => {
+            let rest = &mut bytes[used..];
+            let said = match self.reader.whole(rest, max_message) {
+                Ok(Some((more, said))) => {
                     used += more;
                     said
                 }
+                Ok(None) => {
+                    let (more, next) = self.on_other_bytes(before, rest, turn);
+                    return (used + more, next);
+                }
                 Err(violation) => return (used, self.refuse(violation, turn)),
             };
-            // A part of a message; or there are too few bytes, and more must come.
-            let Some(said) = said else { return (used, Next::Wait) };
             match self.on_said(said, turn) {
                 Next::Wait if used < bytes.len() && !turn.out.is_a_mouthful() => {}
                 Next::Wait if before == State::Open => return (used, Next::Same),
@@ -107,25 +111,32 @@ impl WebSocket {
         }
     }
 
+    /// Hears one thing that is no whole message in one frame: a part of a message, a compressed one, a control frame.
+    /// Who is closing hears everything so.
+    #[inline(never)]
+    fn on_other_bytes(&mut self, before: State, bytes: &mut [u8], turn: &mut Turn<'_>) -> (usize, Next) {
+        let deflate = matches!(self.framing, Framing::Deflated(_)).then_some(&mut turn.hub.deflate);
+        let mut room = Vec::new();
+        let (used, said) = match self.reader.next(bytes, turn.hub.settings.max_message, deflate, &mut room) {
+            Ok(read) => read,
+            Err(violation) => return (0, self.refuse(violation, turn)),
+        };
+        // A part of a message; or there are too few bytes, and more must come.
+        let Some(said) = said else { return (used, Next::Wait) };
+        if before == State::Closing {
+            let next = if let Said::Close(_) = said { Next::Close(Why::Draining) } else { Next::Wait };
+            return (used, next);
+        }
+        match self.on_said(said, turn) {
+            Next::Wait if before == State::Open => (used, Next::Same),
+            next => (used, next),
+        }
+    }
+
     #[inline(always)]
     fn on_said(&mut self, said: Said<'_>, turn: &mut Turn<'_>) -> Next {
-        if self.state == State::Closing {
-            return if let Said::Close(_) = said { Next::Close(Why::Draining) } else { Next::Wait };
-        }
         match said {
-            Said::Text(text) => {
-                turn.hub.tally.hear(text.len());
-                match &self.feed {
-                    None => self.framing.say(turn, Opcode::Text, text.as_bytes()),
-                    Some(feed) => {
-                        let data = Data::Text(text.into());
-                        if turn.publish(feed.channel(), data).is_none() {
-                            let reason = "Your address publishes faster than --publish-rate allows.";
-                            return self.refuse(Violation { code: Code::POLICY_VIOLATION, reason }, turn);
-                        }
-                    }
-                }
-            }
+            Said::Text(text) => return self.on_text(text, turn),
             Said::Binary(payload) => {
                 turn.hub.tally.hear(payload.len());
                 if self.feed.is_some() {
@@ -137,6 +148,22 @@ impl WebSocket {
             Said::Ping(payload) => frame::write(&mut turn.out.own, Opcode::Pong, payload),
             Said::Pong => {}
             Said::Close(code) => return answer_close(code, turn),
+        }
+        Next::Wait
+    }
+
+    /// Publishes it, or echoes it.
+    #[inline(never)]
+    fn on_text(&mut self, text: &str, turn: &mut Turn<'_>) -> Next {
+        turn.hub.tally.hear(text.len());
+        match &self.feed {
+            None => self.framing.say(turn, Opcode::Text, text.as_bytes()),
+            Some(feed) => {
+                if turn.publish(feed.channel(), Data::Text(text.into())).is_none() {
+                    let reason = "Your address publishes faster than --publish-rate allows.";
+                    return self.refuse(Violation { code: Code::POLICY_VIOLATION, reason }, turn);
+                }
+            }
         }
         Next::Wait
     }

@@ -84,6 +84,20 @@ impl Header {
     }
 }
 
+/// Takes a whole message apart that lies at the start of `bytes` in one frame, as nearly all do: how many bytes that
+/// took, whether it is text, its mask, and its payload. `None` if it is anything else, of which [`Header::parse`]
+/// knows more.
+#[inline(always)]
+pub fn whole_message(bytes: &mut [u8]) -> Option<(usize, bool, Mask, &mut [u8])> {
+    const TEXT: u8 = 0x80 | Opcode::Text as u8;
+    const BINARY: u8 = 0x80 | Opcode::Binary as u8;
+    let &mut [first @ (TEXT | BINARY), second @ 0x80..=0xff, ..] = bytes else { return None };
+    let (length, start) = parse_length(second & 0x7f, bytes).ok()??;
+    let (mask, rest) = bytes.get_mut(start..)?.split_first_chunk_mut()?;
+    let payload = rest.get_mut(..usize::try_from(length).ok()?)?;
+    Some((start + 4 + payload.len(), first == TEXT, Mask(*mask), payload))
+}
+
 /// The first reserved bit, which permessage-deflate gives a meaning (RFC 7692 §6).
 pub const COMPRESSED: u8 = 0x40;
 
@@ -183,6 +197,14 @@ impl Mask {
         }));
     }
 
+    /// A copy without the mask.
+    #[cold]
+    pub fn taken_off(self, payload: &[u8]) -> Vec<u8> {
+        let mut plain = payload.to_vec();
+        self.apply(&mut plain);
+        plain
+    }
+
     /// The mask turned on, for what follows behind so many bytes.
     pub fn behind(mut self, count: usize) -> Mask {
         self.0.rotate_left(count % 4);
@@ -273,6 +295,32 @@ mod tests {
         let bytes = [0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4];
         let (header, used) = Header::parse(&bytes, false).unwrap().unwrap();
         assert_eq!((header.length, used), (i64::MAX as u64, 14));
+    }
+
+    #[test]
+    fn a_mask_comes_off_bytes_of_any_number_wherever_they_lie() {
+        let key = [0x01, 0x20, 0xa5, 0xff];
+        let bytes: Vec<u8> = (0..304).map(|at| (at * 7) as u8).collect();
+        for length in 0..=300 {
+            for (from, to) in (0..4).flat_map(|from| (0..4).map(move |to| (from, to))) {
+                let payload = &bytes[from..from + length];
+                let mut plain = payload.to_vec();
+                for (at, byte) in plain.iter_mut().enumerate() {
+                    *byte ^= key[at % 4];
+                }
+                let mut appended = bytes[..to].to_vec();
+                Mask(key).append(payload, &mut appended);
+                assert_eq!(appended, [&bytes[..to], &plain].concat(), "{length} bytes, from {from} to {to}");
+                assert_eq!(Mask(key).taken_off(payload), plain, "{length} bytes");
+                let mut in_place = bytes.clone();
+                Mask(key).apply(&mut in_place[from..from + length]);
+                assert_eq!(
+                    in_place,
+                    [&bytes[..from], &plain, &bytes[from + length..]].concat(),
+                    "{length} bytes"
+                );
+            }
+        }
     }
 
     proptest! {

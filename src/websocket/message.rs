@@ -6,7 +6,7 @@
 
 use super::close::{self, Code, Violation};
 use super::deflate::Deflate;
-use super::frame::{Header, Mask, Opcode};
+use super::frame::{self, Header, Mask, Opcode};
 
 /// What a client has said.
 #[derive(Clone, Copy, Debug)]
@@ -42,13 +42,17 @@ impl Payload<'_> {
     pub fn append_to(&self, out: &mut Vec<u8>) {
         self.mask.append(self.bytes, out);
     }
+
+    /// It, without the mask.
+    #[inline(always)]
+    pub fn plain(self) -> Vec<u8> {
+        self.mask.taken_off(self.bytes)
+    }
 }
 
 impl std::fmt::Debug for Payload<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut plain = Vec::new();
-        self.append_to(&mut plain);
-        plain.fmt(f)
+        self.plain().fmt(f)
     }
 }
 
@@ -81,19 +85,37 @@ const NOT_UTF8: Violation =
     Violation { code: Code::INVALID_PAYLOAD, reason: "A text message is UTF-8 (RFC 6455 §8.1)." };
 
 impl Reader {
-    /// Reads on from the start of `bytes`: how many were used, and what was said, if something was.
-    /// Nothing used and nothing said means that more bytes are needed.
+    /// Reads a message as nearly all come: it lies at the start of `bytes` from its first to its last byte, in one
+    /// frame, and is not compressed. Returns how many bytes that took, and what was said; `None` if anything else
+    /// is there, which is for [`Reader::next`].
+    #[inline(always)]
+    pub fn whole<'b>(
+        &self,
+        bytes: &'b mut [u8],
+        max_message: usize,
+    ) -> Result<Option<(usize, Said<'b>)>, Violation> {
+        let Some((used, is_text, mask, payload)) = frame::whole_message(bytes) else { return Ok(None) };
+        if self.unfinished.is_some() || payload.len() > max_message {
+            return Ok(None);
+        }
+        if is_text {
+            return Ok(Some((used, Said::Text(unmasked_text(mask, payload)?))));
+        }
+        Ok(Some((used, Said::Binary(Payload { bytes: payload, mask }))))
+    }
+
+    /// Reads on from the start of `bytes`, which is no whole message: how many were used, and what was said, if
+    /// something was. Nothing used and nothing said means that more bytes are needed.
     ///
     /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
     /// announces it. Text that is not UTF-8 is 1007 as soon as it shows. With `deflate` a message may be
     /// compressed; it may then be of so many bytes before and after. What does not lie in `bytes` as it is
     /// said, because it came in pieces or compressed, is put into `room`.
-    #[inline(always)]
     pub fn next<'b>(
         &mut self,
         bytes: &'b mut [u8],
         max_message: usize,
-        deflate: Option<&mut Deflate>,
+        mut deflate: Option<&mut Deflate>,
         room: &'b mut Vec<u8>,
     ) -> Result<(usize, Option<Said<'b>>), Violation> {
         if self.unfinished.is_some() {
@@ -110,26 +132,23 @@ impl Reader {
             return Err(Violation::too_big());
         }
         let end = start as u64 + header.length;
-        if !header.fin || end > bytes.len() as u64 {
-            self.unfinished = Some(Box::new(Unfinished::new(&header)));
-            let (used, said) = self.go_on(&mut bytes[start..], max_message, deflate, room)?;
-            return Ok((start + used, said));
-        }
-        let payload = &mut bytes[start..end as usize];
-        let is_text = header.opcode == Opcode::Text;
-        if !is_text && !header.compressed {
-            return Ok((end as usize, Some(Said::Binary(Payload { bytes: payload, mask: header.mask }))));
-        }
-        header.mask.apply(payload);
-        if let (Some(deflate), true) = (deflate, header.compressed) {
+        if let Some(deflate) = deflate.as_deref_mut()
+            && header.compressed
+            && header.fin
+            && end <= bytes.len() as u64
+        {
+            let end = end as usize;
+            let payload = &mut bytes[start..end];
+            header.mask.apply(payload);
             *room = deflate.inflate(payload, max_message)?;
-            return Ok((end as usize, Some(said(is_text, room)?)));
+            return Ok((end, Some(said(header.opcode == Opcode::Text, room)?)));
         }
-        Ok((end as usize, Some(said(is_text, payload)?)))
+        self.unfinished = Some(Box::new(Unfinished::new(&header)));
+        let (used, said) = self.go_on(&mut bytes[start..], max_message, deflate, room)?;
+        Ok((start + used, said))
     }
 
     /// Reads on in a message of which a part has come.
-    #[inline(never)]
     fn go_on<'b>(
         &mut self,
         bytes: &'b mut [u8],
@@ -248,7 +267,19 @@ pub fn said(is_text: bool, bytes: &[u8]) -> Result<Said<'_>, Violation> {
     if !is_text {
         return Ok(Said::Binary(Payload { bytes, mask: Mask::default() }));
     }
-    std::str::from_utf8(bytes).map(Said::Text).map_err(|_| NOT_UTF8)
+    text(bytes).map(Said::Text)
+}
+
+/// A whole text message, whose mask comes off where it lies.
+#[inline(never)]
+fn unmasked_text(mask: Mask, payload: &mut [u8]) -> Result<&str, Violation> {
+    mask.apply(payload);
+    text(payload)
+}
+
+#[inline(always)]
+fn text(bytes: &[u8]) -> Result<&str, Violation> {
+    std::str::from_utf8(bytes).map_err(|_| NOT_UTF8)
 }
 
 #[cfg(test)]
@@ -279,8 +310,12 @@ mod tests {
             let mut at = 0;
             loop {
                 let mut room = Vec::new();
-                let (used, said) =
-                    reader.next(&mut kept[at..], max, None, &mut room).map_err(|violation| violation.code)?;
+                let rest = &mut kept[at..];
+                let (used, said) = match reader.whole(rest, max) {
+                    Ok(None) => reader.next(rest, max, None, &mut room),
+                    whole => whole.map(|whole| whole.map_or((0, None), |(used, said)| (used, Some(said)))),
+                }
+                .map_err(|violation| violation.code)?;
                 heard.extend(said.map(|said| format!("{said:?}")));
                 at += used;
                 if used == 0 {
@@ -354,6 +389,45 @@ mod tests {
             prop_assert_eq!(whole(&frames), Ok(expected.clone()));
             let bytes = frames.concat();
             prop_assert_eq!(read(bytes.chunks(piece).map(<[u8]>::to_vec), 1000), Ok(expected));
+        }
+
+        #[test]
+        fn a_whole_message_is_what_would_come_of_it_in_pieces(
+            payload in prop_oneof![".{0,60}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..300)],
+            opcode in 1..=2u8,
+            max in 0..300usize,
+            behind: Vec<u8>,
+        ) {
+            let frame = frame(true, opcode, &payload);
+            let mut bytes = [frame.as_slice(), &behind].concat();
+            let heard = |read: Result<(usize, Option<Said>), Violation>| {
+                read.map(|(used, said)| (used, said.map(|said| format!("{said:?}"))))
+            };
+            let mut room = Vec::new();
+            let in_pieces = heard(Reader::default().next(&mut bytes.clone(), max, None, &mut room));
+            match Reader::default().whole(&mut bytes, max) {
+                Ok(None) => prop_assert_eq!(in_pieces, Err(Violation::too_big())),
+                Ok(Some((used, said))) => prop_assert_eq!(in_pieces, heard(Ok((used, Some(said))))),
+                Err(violation) => prop_assert_eq!(in_pieces, Err(violation)),
+            }
+            for cut in 0..frame.len() {
+                prop_assert!(Reader::default().whole(&mut frame[..cut].to_vec(), 300).is_ok_and(|it| it.is_none()));
+            }
+        }
+
+        #[test]
+        fn nothing_else_is_a_whole_message(
+            first in prop_oneof![Just(0x81), Just(0x82), any::<u8>()],
+            rest in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let bytes = [&[first], rest.as_slice()].concat();
+            let is_so = Reader::default().whole(&mut bytes.clone(), 1000).is_ok_and(|it| it.is_none());
+            let parsed = Header::parse(&bytes, true);
+            let ought = !matches!(parsed, Ok(Some((header, start))) if header.fin
+                && !header.compressed
+                && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                && header.length <= (bytes.len() - start) as u64);
+            prop_assert_eq!(is_so, ought);
         }
 
         #[test]
