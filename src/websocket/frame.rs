@@ -155,6 +155,12 @@ fn parse_length(short: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, Violati
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mask(pub [u8; 4]);
 
+/// How many bytes the mask is taken off at once on the way: one or two registers full.
+const STEP: usize = 32;
+
+/// And where there are many: as many as stay in registers from one place to the other.
+const BLOCK: usize = 128;
+
 impl Mask {
     /// Takes the mask off `payload`, in place: eight bytes at once, of which the compiler makes sixteen or more
     /// where many follow each other. The same puts it on.
@@ -175,26 +181,34 @@ impl Mask {
         }
     }
 
-    /// Appends `payload` to `out` without the mask that is on it: one pass, where copying first would take two.
+    /// Appends `payload` to `out` without the mask that is on it.
     #[inline(always)]
     pub fn append(self, payload: &[u8], out: &mut Vec<u8>) {
-        let (blocks, rest) = payload.as_chunks();
-        if !blocks.is_empty() {
-            self.append_blocks(blocks, out);
-        }
+        let rest = if payload.len() < BLOCK { payload } else { self.append_blocks(payload, out) };
         let start = out.len();
         out.extend_from_slice(rest);
-        self.apply(&mut out[start..]);
+        // The last step goes beyond the end, so that nothing is left for smaller ones.
+        out.extend_from_slice(&[0; STEP - 1]);
+        let key = u32::from_ne_bytes(self.0);
+        for step in out[start..].as_chunks_mut::<STEP>().0 {
+            for word in step.as_chunks_mut().0 {
+                *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
+            }
+        }
+        out.truncate(start + rest.len());
     }
 
-    /// How many bytes that makes is known before the first, and the compiler keeps a block in registers all the way.
+    /// Appends what `payload` begins with, and returns the rest: one pass, where copying first would take two. How
+    /// many bytes that makes is known before the first.
     #[inline(never)]
-    fn append_blocks(self, blocks: &[[u8; 128]], out: &mut Vec<u8>) {
+    fn append_blocks<'b>(self, payload: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
+        let (blocks, rest) = payload.as_chunks::<BLOCK>();
         out.extend(blocks.iter().flat_map(|block| {
             let mut plain = *block;
             self.apply(&mut plain);
             plain
         }));
+        rest
     }
 
     /// A copy without the mask.
