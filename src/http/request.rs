@@ -122,7 +122,7 @@ impl<'b> Request<'b> {
             Ok(httparse::Status::Complete(length)) => length,
             other => return no_whole_head(other.err(), bytes, max_head),
         };
-        check_line_ends(&bytes[..length], &head)?;
+        check_line_ends(&bytes[..length], head.headers)?;
         self.take_line(&head)?;
         let mut framing = FramingFields::default();
         for field in head.headers.iter() {
