@@ -3,9 +3,10 @@
 use super::problem::{Problem, Status};
 
 /// Where a body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Framing {
     /// There is none.
+    #[default]
     None,
     /// After so many bytes.
     Length(u64),

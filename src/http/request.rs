@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 const MOST_FIELDS: usize = 100;
 
 /// The methods that mean something here, and any other token: known paths answer it with 405.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Method {
     Get,
@@ -19,25 +19,26 @@ pub enum Method {
     Options,
     Post,
     Delete,
+    #[default]
     Other,
 }
 
 impl Method {
     /// The method of that name.
-    pub(super) fn of(name: &[u8]) -> Method {
+    pub(super) fn of(name: &str) -> Method {
         match name {
-            b"GET" => Method::Get,
-            b"HEAD" => Method::Head,
-            b"OPTIONS" => Method::Options,
-            b"POST" => Method::Post,
-            b"DELETE" => Method::Delete,
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "OPTIONS" => Method::Options,
+            "POST" => Method::Post,
+            "DELETE" => Method::Delete,
             _ => Method::Other,
         }
     }
 }
 
 /// A head that has been understood: the fields that matter here, and where its body ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Request<'b> {
     /// What to do.
     pub method: Method,
@@ -85,29 +86,6 @@ fn begins(name: &str, so: &str) -> bool {
 }
 
 impl<'b> Request<'b> {
-    /// A request of which nothing is known yet.
-    pub const EMPTY: Request<'b> = Request {
-        method: Method::Other,
-        path: b"",
-        query: "",
-        is_1_1: false,
-        keep_alive: false,
-        framing: Framing::None,
-        expects_continue: false,
-        connection_upgrade: false,
-        upgrade_websocket: false,
-        host: None,
-        content_type: None,
-        cookie: None,
-        last_event_id: None,
-        origin: None,
-        websocket_key: None,
-        websocket_version: None,
-        deflate: None,
-        forwarded: false,
-        preflight_method: None,
-    };
-
     /// Reads a head from the start of `bytes`, of which at most `max_head` may belong to it, and says how many
     /// did; `None` if it is not whole yet.
     ///
@@ -142,12 +120,12 @@ impl<'b> Request<'b> {
     fn take_line(&mut self, head: &httparse::Request<'_, 'b>) -> Result<(), Problem> {
         // OK because a whole head has all three.
         let (method, target, minor) = (head.method.unwrap(), head.path.unwrap(), head.version.unwrap());
-        self.method = Method::of(method.as_bytes());
+        self.method = Method::of(method);
         (self.is_1_1, self.keep_alive) = (minor == 1, minor == 1);
         let question = check_target(target.as_bytes())?;
         let start = if target.starts_with('/') { 0 } else { self.take_authority(target)? };
         self.path = if start == question { b"/" } else { &target.as_bytes()[start..question] };
-        self.query = target.get(question + 1..).unwrap_or("");
+        self.query = target[question..].strip_prefix('?').unwrap_or_default();
         Ok(())
     }
 
@@ -392,7 +370,7 @@ mod tests {
     use super::*;
 
     fn parse(head: &str) -> Result<(Method, Framing, bool), Status> {
-        let mut request = Request::EMPTY;
+        let mut request = Request::default();
         match request.read(head.as_bytes(), 16 * 1024) {
             Ok(Some(length)) => {
                 assert_eq!(length, head.len());
@@ -439,7 +417,7 @@ mod tests {
     fn whatever_begins_with_x_forwarded_was_passed_on() {
         for length in 1..30 {
             let head = format!("GET / HTTP/1.1\r\nHost: a\r\nx-forwarded-{}: 1\r\n\r\n", "p".repeat(length));
-            let mut request = Request::EMPTY;
+            let mut request = Request::default();
             assert_eq!(request.read(head.as_bytes(), 999).unwrap(), Some(head.len()));
             assert!(request.forwarded, "{head}");
         }
@@ -476,7 +454,7 @@ mod tests {
     fn targets_come_in_three_forms() {
         let path = |line: &str| {
             let head = format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n");
-            let mut request = Request::EMPTY;
+            let mut request = Request::default();
             let length = request.read(head.as_bytes(), 999).map_err(|problem| problem.status)?;
             assert_eq!(length, Some(head.len()));
             let path = std::str::from_utf8(request.path).unwrap();
@@ -494,7 +472,7 @@ mod tests {
     #[test]
     fn other_protocols_are_told_apart() {
         let status = |bytes: &[u8]| {
-            let mut request = Request::EMPTY;
+            let mut request = Request::default();
             request.read(bytes, 999).unwrap_err().status
         };
         assert_eq!(status(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Status::VersionNotSupported);
@@ -504,7 +482,7 @@ mod tests {
     #[test]
     fn too_long_is_told_by_what_was_too_long() {
         let status = |head: String| {
-            let mut request = Request::EMPTY;
+            let mut request = Request::default();
             request.read(head.as_bytes(), 256).unwrap_err().status
         };
         assert_eq!(status(format!("GET /{} HTTP/1.1\r\n", "a".repeat(300))), Status::UriTooLong);

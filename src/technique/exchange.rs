@@ -121,7 +121,7 @@ impl Exchange {
 
     #[inline(always)]
     fn on_head(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
-        let mut request = Request::EMPTY;
+        let mut request = Request::default();
         match request.read(bytes, turn.hub.settings.max_head) {
             Ok(Some(length)) => {
                 self.looked_at = 0;
