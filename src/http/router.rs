@@ -119,12 +119,13 @@ pub const EVENT_STREAM: &str = "text/event-stream;charset=UTF-8";
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// Decides what a request wants. The problem, if there is one, leaves the connection as it was.
-#[inline]
+#[inline(always)]
 pub fn route(request: &Request<'_>, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
+    let mut route = choose(request, manner, settings);
     if manner.head_only {
-        return choose(request, manner, settings).map(glimpse);
+        route = route.map(glimpse);
     }
-    choose(request, manner, settings)
+    route
 }
 
 /// What HEAD gets to see of an answer that comes about only if somebody waits for it, or asks the kernel.
@@ -137,8 +138,9 @@ fn glimpse(route: Route) -> Route {
     }
 }
 
-// Not inline: a route is large, and so it is written where it is wanted at once, whichever of the many it is.
-#[inline(never)]
+// Inline, like all that a request passes on its way to an answer: a route is large, and so it is written where it is
+// wanted, and not carried there.
+#[inline(always)]
 fn choose(request: &Request<'_>, manner: &Manner, settings: &Settings) -> Result<Route, Problem> {
     let path = manner.path;
     check_method(request.method, path)?;

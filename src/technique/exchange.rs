@@ -94,6 +94,8 @@ impl Exchange {
         }
     }
 
+    // Not inline: a second time all that comes of a request is in here.
+    #[inline(never)]
     fn on_body(&mut self, bytes: &[u8], turn: &mut Turn<'_>) -> (usize, Next) {
         let Stage::Body(mut upload) = std::mem::replace(&mut self.stage, Stage::Idle) else { unreachable!() };
         match upload.body.take(bytes) {
@@ -144,7 +146,7 @@ impl Exchange {
         Next::Wait
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_request(&mut self, request: &Request<'_>, turn: &mut Turn<'_>) -> Next {
         let settings = &turn.hub.settings;
         let mut manner = Manner {
@@ -176,6 +178,7 @@ impl Exchange {
     }
 
     /// Answers a whole request, or hands it to the technique that will.
+    #[inline(always)]
     fn act(
         &mut self,
         turn: &mut Turn<'_>,
@@ -207,6 +210,7 @@ impl Exchange {
         if keep_alive { Next::Wait } else { Next::Close(Why::Answered) }
     }
 
+    #[inline(always)]
     fn take(
         &mut self,
         turn: &mut Turn<'_>,
