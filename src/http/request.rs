@@ -3,7 +3,7 @@
 use super::body::Framing;
 use super::line_ends::{check_line_ends, no_bare_line_feed};
 use super::problem::{Problem, Status, malformed};
-use super::target::{check_host, check_target, text};
+use super::target::{check_host, split_target, text};
 use crate::websocket::deflate::{self, Agreement};
 use std::mem::MaybeUninit;
 
@@ -122,19 +122,18 @@ impl<'b> Request<'b> {
         let (method, target, minor) = (head.method.unwrap(), head.path.unwrap(), head.version.unwrap());
         self.method = Method::of(method);
         (self.is_1_1, self.keep_alive) = (minor == 1, minor == 1);
-        let question = check_target(target.as_bytes())?;
-        let start = if target.starts_with('/') { 0 } else { self.take_authority(target)? };
-        self.path = if start == question { b"/" } else { &target.as_bytes()[start..question] };
-        self.query = target[question..].strip_prefix('?').unwrap_or_default();
+        let (path, query) = split_target(target)?;
+        let path = if path.starts_with('/') { path } else { self.take_authority(target, path)? };
+        (self.path, self.query) = (path.as_bytes(), query);
         Ok(())
     }
 
     /// The other forms of a target (RFC 9112 §3.2): `http://host/path`, whose authority goes before Host, and `*`
-    /// for OPTIONS. Returns where the path begins.
+    /// for OPTIONS. Returns the path in it.
     #[cold]
-    fn take_authority(&mut self, target: &'b str) -> Result<usize, Problem> {
+    fn take_authority(&mut self, target: &'b str, before_query: &'b str) -> Result<&'b str, Problem> {
         if target == "*" && self.method == Method::Options {
-            return Ok(0);
+            return Ok(target);
         }
         let scheme = ["http://", "https://"].into_iter().find(|scheme| {
             target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -143,11 +142,11 @@ impl<'b> Request<'b> {
             let detail = "The target must be a path, an http URI, or * with OPTIONS (RFC 9112 §3.2).";
             return Err(malformed(detail));
         };
-        let rest = &target[scheme.len()..];
-        let host = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        let rest = &before_query[scheme.len()..];
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         check_host(host.as_bytes())?;
         self.host = Some(host.as_bytes());
-        Ok(scheme.len() + host.len())
+        Ok(if path.is_empty() { "/" } else { path })
     }
 
     #[inline]
@@ -461,10 +460,16 @@ mod tests {
             Ok(format!("{} {path} {}", request.host().unwrap(), request.query))
         };
         assert_eq!(path("GET /news?a=1"), Ok("a /news a=1".into()));
+        assert_eq!(path("GET /stream/of?a=1?b"), Ok("a /stream/of a=1?b".into()));
         assert_eq!(path("GET http://b:1/news?a"), Ok("b:1 /news a".into()));
         assert_eq!(path("GET HTTP://b?a"), Ok("b / a".into()));
         assert_eq!(path("OPTIONS *"), Ok("a * ".into()));
-        for line in ["GET *", "GET news", "CONNECT a:80", "GET ftp://a/", "GET /a#b", "GET http:///x"] {
+        for line in ["GET *", "OPTIONS *?", "GET news", "CONNECT a:80", "GET ftp://a/", "GET http:///x"] {
+            assert_eq!(path(line), Err(Status::BadRequest), "{line}");
+        }
+        for line in
+            ["GET /a#b", "GET /news?a#b", "GET /news/of/today#b", "GET /é", "GET /news?é", "GET /news/of/é"]
+        {
             assert_eq!(path(line), Err(Status::BadRequest), "{line}");
         }
     }

@@ -3,21 +3,29 @@
 use super::problem::{Problem, malformed};
 use std::net::Ipv6Addr;
 
-/// Where in a target the question mark stands, or its end; there is no fragment behind it. (httparse has seen to
+/// A target up to its question mark, and what follows that; there is no fragment behind it. (httparse has seen to
 /// white space and controls. A target is short: a look at each byte is quicker than a search made for long texts, and
 /// most are a path and nothing else, which is seen of eight at once.)
 #[inline]
-pub(super) fn check_target(target: &[u8]) -> Result<usize, Problem> {
-    let is_special = |&byte: &u8| (byte == b'?') | (byte == b'#') | (byte >= 128);
-    let is_plain = |eight: &&[u8; 8]| !eight.iter().fold(false, |special, byte| special | is_special(byte));
-    let plain = target.as_chunks().0.iter().take_while(is_plain).count() * 8;
-    let Some(mark) = target[plain..].iter().position(is_special) else { return Ok(target.len()) };
-    let mark = plain + mark;
-    if target[mark..].iter().any(|byte| is_special(byte) && *byte != b'?') {
+pub(super) fn split_target(target: &str) -> Result<(&str, &str), Problem> {
+    let (eights, rest) = target.as_bytes().as_chunks();
+    let has_special = |eight: &[u8; 8]| eight.iter().fold(false, |special, byte| special | is_special(byte));
+    if eights.iter().any(has_special) || rest.iter().any(is_special) {
+        return split_at_question_mark(target);
+    }
+    Ok((target, ""))
+}
+
+fn is_special(&byte: &u8) -> bool {
+    (byte == b'?') | (byte == b'#') | (byte >= 128)
+}
+
+fn split_at_question_mark(target: &str) -> Result<(&str, &str), Problem> {
+    if target.bytes().any(|byte| is_special(&byte) && byte != b'?') {
         let detail = "The target of a request is plain ASCII without a fragment (RFC 9112 §3.2).";
         return Err(malformed(detail));
     }
-    Ok(mark)
+    Ok(target.split_once('?').unwrap_or((target, "")))
 }
 
 /// What can stand in the name of a host: letters, digits, and some signs (RFC 3986 §3.2.2).
