@@ -247,14 +247,19 @@ fn channel(query: &str) -> Result<Option<Box<ChannelName>>, Problem> {
 }
 
 /// `?timeout=` in seconds or with a unit, at most `--max-hold`.
+#[inline(always)]
 fn hold(query: &str, settings: &Settings) -> Result<Duration, Problem> {
-    let Some(text) = parameter(query, "timeout")? else {
-        return Ok(settings.hold.min(settings.max_hold));
+    let asked = match parameter(query, "timeout")? {
+        Some(text) => seconds(&text)?,
+        None => settings.hold,
     };
-    let asked = parse_seconds(&text).ok_or_else(|| {
-        Problem::bad("timeout is a number of seconds, such as 30 or 0.5, or carries a unit, such as 500ms.")
-    })?;
     Ok(asked.min(settings.max_hold))
+}
+
+fn seconds(text: &str) -> Result<Duration, Problem> {
+    parse_seconds(text).ok_or_else(|| {
+        Problem::bad("timeout is a number of seconds, such as 30 or 0.5, or carries a unit, such as 500ms.")
+    })
 }
 
 /// `1`, `0.5`, or a number with a unit such as `500ms`.

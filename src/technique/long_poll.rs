@@ -30,6 +30,7 @@ pub(super) struct LongPoll {
 }
 
 /// Answers at once if there is something to say, and otherwise parks the request.
+#[inline(always)]
 pub(super) fn begin(
     turn: &mut Turn<'_>,
     manner: Manner,
