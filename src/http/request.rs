@@ -58,8 +58,10 @@ pub struct Request<'b> {
     pub connection_upgrade: bool,
     /// `Upgrade` names `websocket`.
     pub upgrade_websocket: bool,
-    /// See [`Request::host`].
+    /// The field, which need not be what the request is for: see [`Request::host`].
     host: Option<&'b [u8]>,
+    /// The authority of an absolute target.
+    authority: Option<&'b [u8]>,
     /// Fields that are taken as they are.
     pub content_type: Option<&'b str>,
     #[allow(missing_docs)]
@@ -107,13 +109,13 @@ impl<'b> Request<'b> {
             self.take_field(field, &mut framing)?;
         }
         self.framing = framing.settle(self.is_1_1)?;
-        framing.check_host(self.is_1_1)?;
+        self.check_host()?;
         Ok(Some(length))
     }
 
-    /// The host that the request is for: from an absolute target, or else from `Host`.
+    /// The host that the request is for: an absolute target goes before `Host` (RFC 9112 §3.2.2).
     pub fn host(&self) -> Option<&'b str> {
-        self.host.and_then(|host| std::str::from_utf8(host).ok())
+        self.authority.or(self.host).and_then(|host| std::str::from_utf8(host).ok())
     }
 
     #[inline]
@@ -145,7 +147,7 @@ impl<'b> Request<'b> {
         let rest = &before_query[scheme.len()..];
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         check_host(host.as_bytes())?;
-        self.host = Some(host.as_bytes());
+        self.authority = Some(host.as_bytes());
         Ok(if path.is_empty() { "/" } else { path })
     }
 
@@ -162,11 +164,7 @@ impl<'b> Request<'b> {
         // By length first: most fields of a request are none of these.
         match name.len() {
             3 if is("Via") => self.forwarded = true,
-            4 if is("Host") => {
-                once(&mut framing.host, value, "Host")?;
-                // An absolute target goes before Host (RFC 9112 §3.2.2).
-                self.host.get_or_insert(value);
-            }
+            4 if is("Host") => once(&mut self.host, value, "Host")?,
             6 if is("Origin") => once(&mut self.origin, text(value)?, "Origin")?,
             6 if is("Cookie") => self.cookie = self.cookie.or(text(value).ok()),
             6 if is("Expect") => self.take_expect(text(value)?)?,
@@ -183,6 +181,18 @@ impl<'b> Request<'b> {
             _ => self.forwarded |= begins(name, "X-Forwarded-"),
         }
         Ok(())
+    }
+
+    /// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target.
+    #[inline]
+    fn check_host(&self) -> Result<(), Problem> {
+        match self.host {
+            Some(host) => check_host(host),
+            None if self.is_1_1 => {
+                Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2)."))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The fields of an opening handshake (RFC 6455 §4.1). Not inline: who comes with these comes once.
@@ -222,25 +232,14 @@ impl<'b> Request<'b> {
     }
 }
 
-/// The fields that say whom a request is for and where its body ends, gathered before they are weighed.
+/// The fields that say where the body of a request ends, gathered before they are weighed.
 #[derive(Default)]
 struct FramingFields<'b> {
-    host: Option<&'b [u8]>,
     length: Option<&'b str>,
     coding: Option<&'b str>,
 }
 
 impl FramingFields<'_> {
-    /// RFC 9112 §3.2: HTTP/1.1 needs a Host field, also beside an absolute target.
-    #[inline]
-    fn check_host(&self, is_1_1: bool) -> Result<(), Problem> {
-        match self.host {
-            Some(host) => check_host(host),
-            None if is_1_1 => Err(malformed("A request of HTTP/1.1 needs a Host field (RFC 9112 §3.2).")),
-            None => Ok(()),
-        }
-    }
-
     /// RFC 9112 §6: a length or the chunked coding, never both.
     #[inline]
     fn settle(&self, is_1_1: bool) -> Result<Framing, Problem> {

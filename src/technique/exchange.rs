@@ -84,7 +84,7 @@ impl Exchange {
         loop {
             let (more, next) = self.on_head(&bytes[used..], turn);
             used += more;
-            if more == 0 || !matches!((&next, &self.stage), (Next::Wait, Stage::Idle)) {
+            if !matches!((&next, &self.stage), (Next::Wait, Stage::Idle)) {
                 return (used, next);
             }
             let rest = &bytes[used..];
