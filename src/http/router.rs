@@ -13,7 +13,9 @@ use crate::websocket::handshake::{self, Handshake, Offer};
 use std::time::Duration;
 
 /// What is wanted.
+// A byte of its own says which it is, for that is asked of each more than once.
 #[derive(Debug)]
+#[repr(u8)]
 pub enum Route {
     /// `GET /news`: what there is, now.
     ShortPoll(Ask),
