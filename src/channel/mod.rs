@@ -265,7 +265,7 @@ impl Channels {
     }
 
     /// The channel of that name; made if there is none.
-    #[inline]
+    #[inline(always)]
     pub fn open(&mut self, name: &ChannelName, settings: &Settings) -> Result<ChannelId, TooManyChannels> {
         // Who asks mostly asks for the same as the one before.
         if let Some(id) = self.asked_last

@@ -277,12 +277,8 @@ impl Exchange {
                         "The server is going away; ask another.",
                     ));
                 }
-                turn.answer(
-                    manner,
-                    Status::Ok,
-                    NO_CACHE,
-                    Content::Whole("text/plain;charset=UTF-8", b"ok\n"),
-                );
+                let content = Content::Whole("text/plain;charset=UTF-8", b"ok\n");
+                turn.answer(manner, Status::Ok, NO_CACHE, content);
                 Next::Wait
             }
             Route::Report(report) => self.owe(report.clone(), *manner),
@@ -391,6 +387,7 @@ fn refuse(turn: &mut Turn<'_>, manner: &Manner, problem: &Problem) -> Next {
     Next::Close(Why::Refused(problem.status))
 }
 
+#[inline(always)]
 fn open(turn: &mut Turn<'_>, name: &Option<Box<ChannelName>>) -> Result<ChannelId, Problem> {
     let name = name.as_deref().unwrap_or(&ChannelName::LOBBY);
     turn.hub.channels.open(name, &turn.hub.settings).map_err(|_| {
