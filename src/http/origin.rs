@@ -23,10 +23,13 @@ pub enum Cors {
 
 impl Cors {
     /// Judges a request.
+    #[inline]
     pub fn of(request: &Request<'_>, allowed: &AllowOrigin) -> Cors {
-        let Some(origin) = request.origin else {
-            return Cors::Own;
-        };
+        request.origin.map_or(Cors::Own, |origin| Cors::of_page(origin, request, allowed))
+    }
+
+    #[inline(never)]
+    fn of_page(origin: &str, request: &Request<'_>, allowed: &AllowOrigin) -> Cors {
         if request.host().is_some_and(|host| is_same(origin, host)) {
             return Cors::Own;
         }

@@ -165,16 +165,16 @@ impl<'b> Request<'b> {
         match name.len() {
             3 if is("Via") => self.forwarded = true,
             4 if is("Host") => once(&mut self.host, value, "Host")?,
-            6 if is("Origin") => once(&mut self.origin, text(value)?, "Origin")?,
+            6 if is("Origin") => text_once(&mut self.origin, value, "Origin")?,
             6 if is("Cookie") => self.cookie = self.cookie.or(text(value).ok()),
             6 if is("Expect") => self.take_expect(text(value)?)?,
             7 if is("Upgrade") => self.upgrade_websocket |= has_token(text(value)?, "websocket"),
             9 if is("Forwarded") => self.forwarded = true,
             10 if is("Connection") => self.take_connection(text(value)?),
-            12 if is("Content-Type") => once(&mut self.content_type, text(value)?, "Content-Type")?,
-            13 if is("Last-Event-ID") => once(&mut self.last_event_id, text(value)?, "Last-Event-ID")?,
-            14 if is("Content-Length") => once(&mut framing.length, text(value)?, "Content-Length")?,
-            17 if is("Transfer-Encoding") => once(&mut framing.coding, text(value)?, "Transfer-Encoding")?,
+            12 if is("Content-Type") => text_once(&mut self.content_type, value, "Content-Type")?,
+            13 if is("Last-Event-ID") => text_once(&mut self.last_event_id, value, "Last-Event-ID")?,
+            14 if is("Content-Length") => text_once(&mut framing.length, value, "Content-Length")?,
+            17 if is("Transfer-Encoding") => text_once(&mut framing.coding, value, "Transfer-Encoding")?,
             17 | 21 | 24 if begins(name, "Sec-WebSocket-") => self.take_websocket(name, value)?,
             29 if is("Access-Control-Request-Method") => self.preflight_method = Some(text(value)?),
             // `X-Forwarded-For`, `-Host`, `-Proto` and whatever else proxies add.
@@ -200,10 +200,10 @@ impl<'b> Request<'b> {
     fn take_websocket(&mut self, name: &str, value: &'b [u8]) -> Result<(), Problem> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("Sec-WebSocket-Key") {
-            return once(&mut self.websocket_key, text(value)?, "Sec-WebSocket-Key");
+            return text_once(&mut self.websocket_key, value, "Sec-WebSocket-Key");
         }
         if is("Sec-WebSocket-Version") {
-            return once(&mut self.websocket_version, text(value)?, "Sec-WebSocket-Version");
+            return text_once(&mut self.websocket_version, value, "Sec-WebSocket-Version");
         }
         if is("Sec-WebSocket-Extensions") {
             self.deflate = self.deflate.or(deflate::accept(text(value)?));
@@ -212,6 +212,7 @@ impl<'b> Request<'b> {
     }
 
     /// RFC 9112 §9.3: `close` wins over `keep-alive`.
+    #[inline(never)]
     fn take_connection(&mut self, value: &str) {
         self.connection_upgrade |= has_token(value, "upgrade");
         if has_token(value, "close") {
@@ -222,6 +223,7 @@ impl<'b> Request<'b> {
     }
 
     /// RFC 9110 §10.1.1: of an HTTP/1.0 client the expectation is ignored.
+    #[inline(never)]
     fn take_expect(&mut self, value: &str) -> Result<(), Problem> {
         if !value.eq_ignore_ascii_case("100-continue") {
             let detail = "The only expectation understood here is 100-continue.";
@@ -309,6 +311,12 @@ fn once<'b, T: ?Sized>(slot: &mut Option<&'b T>, value: &'b T, name: &str) -> Re
         None => Ok(()),
         Some(_) => Err(given_twice(name)),
     }
+}
+
+/// The same of a value that is to be text.
+#[inline(never)]
+fn text_once<'b>(slot: &mut Option<&'b str>, value: &'b [u8], name: &str) -> Result<(), Problem> {
+    once(slot, text(value)?, name)
 }
 
 #[cold]
