@@ -5,7 +5,7 @@
 //! because both are level-triggered.
 
 use super::report::{Answer, json};
-use super::{CROWD, SIGNALS, Server};
+use super::{CROWD, MIRROR_TIMER, SIGNALS, Server};
 use crate::http::{Problem, Status};
 use crate::multiplexer::{Interest, Mechanism, Token};
 use crate::sys::Fd;
@@ -47,6 +47,8 @@ impl Server {
         self.multiplexer = next;
         self.gate.suit(to);
         self.mirror.forget();
+        // Whether the new one has to be asked seldom, whoever looks next finds out.
+        self.wheel.cancel(MIRROR_TIMER);
         Ok(moved)
     }
 

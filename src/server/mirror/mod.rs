@@ -198,7 +198,7 @@ impl Survey {
 }
 
 impl Server {
-    /// Whether a look is under way or is to begin in the next turn, and the loop must not sleep. (Who asks during
+    /// Whether a look is under way or is to begin, and the loop must not sleep before. (Who asks during
     /// one, or behind the answer to one, waits for another, and no timer is armed for that yet.)
     pub(super) fn is_looking(&self) -> bool {
         let waits_for_the_timer = || self.wheel.deadline(MIRROR_TIMER).is_some();
