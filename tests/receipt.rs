@@ -181,6 +181,27 @@ fn short_polling_pays_for_each_question_with_news_or_without() {
 }
 
 #[test]
+fn what_stands_in_one_piece_behind_a_question_to_the_server_itself_is_charged_with_it() {
+    let server = Server::start(&[]);
+    let mut reader = server.connect();
+    let before = Figures::of(&mut reader);
+    let event = "y".repeat(1000);
+    let ask = format!(
+        "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n\
+         POST /event HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{event}\
+         GET /news HTTP/1.1\r\nHost: a\r\n\r\n"
+    );
+    let mut client = server.connect_and_send(&ask);
+    for status in [200, 201, 200] {
+        assert_eq!(client.answer().status, status);
+    }
+    let after = Figures::of(&mut reader);
+    let cost = Cost::between(&before, &after, "short_poll");
+    assert_eq!((cost.reads, cost.wakeups, cost.packets[0]), (1, 1, 1), "{cost:?}");
+    assert_eq!((cost.bytes[0], cost.payload[0]), (ask.len() as u64, 1000), "{cost:?}");
+}
+
+#[test]
 fn every_system_call_is_on_somebodys_account_and_what_is_said_by_frame_is_counted_too() {
     let server = Server::start(&[]);
     let mut reader = server.connect();

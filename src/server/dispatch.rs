@@ -202,16 +202,12 @@ impl Server {
     pub(super) fn follow(&mut self, id: Id, cause: Cause, reaction: Reaction, now: Now) {
         self.story.cause = cause;
         match reaction {
-            Reaction::Over { length } => self.report_reaction(id, false, length, now),
-            Reaction::Settle { before, after, spoken } => {
-                match spoken {
-                    Some(spoken) => self.settle_spoken(id, before, after, spoken, now),
-                    None => self.settle_report(id, before, after, now),
-                }
-                if !self.replaced.is_empty() {
-                    self.release_replaced(now);
-                }
-            }
+            Reaction::Over { length } => return self.report_reaction(id, false, length, now),
+            Reaction::Settle { before, after, spoken } => self.settle_spoken(id, before, after, spoken, now),
+            Reaction::Ask { before, after, given } => self.settle_report(id, before, after, given, now),
+        }
+        if !self.replaced.is_empty() {
+            self.release_replaced(now);
         }
     }
 
@@ -226,9 +222,11 @@ impl Server {
 pub(super) enum Reaction {
     /// Nothing: what it had to say is said, and it is to everybody what it was.
     Over { length: usize },
-    /// Whatever follows from the state that it is in now. (Nothing is spoken yet of an answer that only the
-    /// server itself can give.)
-    Settle { before: Option<Seat>, after: After, spoken: Option<Spoken> },
+    /// Whatever follows from the state that it is in now.
+    Settle { before: Option<Seat>, after: After, spoken: Spoken },
+    /// An answer that only the server itself can give, and then the same. What it was given is still to be charged:
+    /// what it speaks shows only behind that answer.
+    Ask { before: Option<Seat>, after: After, given: usize },
 }
 
 /// Has a connection react, to `given` bytes that were read if there are any, and sends what it says.
@@ -248,20 +246,20 @@ fn react(
     let mut turn = Turn::new(hub, now, out, backlog, from);
     let after = connection.conversation().map_or(After::Wait, |talk| what(talk, &mut turn));
     drop(turn);
+    if matches!(after, After::Report(..)) {
+        return Reaction::Ask { before, after, given };
+    }
     let is_same = matches!(after, After::Same);
     if !is_same {
         rename(connection, ledger, given > 0, now);
     }
     // Who had paused hears what was read before.
     ledger.heard(connection.name, given, hub.tally.take_heard());
-    if matches!(after, After::Report(..)) {
-        return Reaction::Settle { before, after, spoken: None };
-    }
     let spoken = speak(connection, ledger, out, now);
     if is_same && spoken.said.is_ok() && connection.has_sent_all() {
         return Reaction::Over { length: spoken.length };
     }
-    Reaction::Settle { before, after, spoken: Some(spoken) }
+    Reaction::Settle { before, after, spoken }
 }
 
 /// Nothing was there after all, or a signal came between (read(2)).

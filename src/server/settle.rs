@@ -3,6 +3,7 @@
 //! | who | is told | from |
 //! | --- | --- | --- |
 //! | the peer | what the reaction said | `Outgoing` |
+//! | the ledger | what it speaks | `Connection::speaks` |
 //! | the channel | whether it is a subscriber | `Connection::seat` |
 //! | the wheel | when something is due | `Connection::deadline` |
 //! | the kernel | what to wake it for | `Connection::wants` |
@@ -67,9 +68,23 @@ impl Server {
         self.settle_from(id, before, After::Wait, now);
     }
 
-    /// Settles a connection that was asked for something that only the server itself can tell.
-    pub(super) fn settle_report(&mut self, id: Id, before: Option<Seat>, after: After, now: Now) {
+    /// Settles a connection that was asked, by what it was given to read, for something that only the server itself
+    /// can tell.
+    #[inline(never)]
+    pub(super) fn settle_report(
+        &mut self,
+        id: Id,
+        before: Option<Seat>,
+        after: After,
+        given: usize,
+        now: Now,
+    ) {
         let after = self.answer_reports(id, after, now);
+        if let Some(connection) = self.table.get_mut(id) {
+            // Requests that waited behind it may have been heard.
+            rename(connection, &mut self.ledger, given > 0, now);
+            self.ledger.heard(connection.name, given, self.hub.tally.take_heard());
+        }
         self.settle_from(id, before, after, now);
     }
 
@@ -144,11 +159,6 @@ impl Server {
                 Some(talk) => talk.answer(&mut turn, &manner, &answer),
                 None => After::Wait,
             };
-            drop(turn);
-            // Requests that waited behind it may have been heard.
-            let payload = self.hub.tally.take_heard();
-            rename(connection, &mut self.ledger, false, now);
-            self.ledger.heard(connection.name, 0, payload);
         }
         after
     }
