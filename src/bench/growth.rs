@@ -28,6 +28,8 @@ const EPOLL: usize = 0;
 /// How many are silent. select has a place of its own, for it holds no more.
 const SIZES: [usize; 7] = [100, 300, MOST_OF_SELECT, 3_000, 6_000, 12_000, 18_000];
 const SIZES_QUICK: usize = 3;
+/// How many of them it takes to say with which power something grows, for the smallest is left out.
+const FEWEST_SIZES: usize = 3;
 /// Of its 1,024 fds, those that a server has besides connections, and some to spare.
 const MOST_OF_SELECT: usize = 960;
 /// fds that are no connection of the growing crowd, ours or the server's: those of the smallest one are among them.
@@ -53,7 +55,7 @@ pub fn run(effort: &Effort) -> Result<Report, String> {
     let wanted = if effort.quick { &SIZES[..SIZES_QUICK] } else { &SIZES[..] };
     let sizes: Vec<usize> = wanted.iter().copied().filter(|&size| size <= room).collect();
     let most = *wanted.last().expect("OK because there are some");
-    if sizes.len() < 2 {
+    if sizes.len() < FEWEST_SIZES {
         return Err(format!(
             "the limit of {limit} open files leaves room for {room} connections, too few to tell; raise it with \
              ulimit -n {}",
@@ -294,7 +296,7 @@ fn judge(sizes: &[usize], spreads: &[[Spread; 2 * SIZES.len()]], quick: bool) ->
 /// With which power of the size its cost above that of epoll grows. The smallest crowd is left out, for there the two
 /// costs are so near to each other that their difference is mostly noise.
 fn power(sizes: &[usize], costs: &[Spread], epoll: &[Spread], end: usize) -> f64 {
-    let start = 1.min(end);
+    let start = 1;
     let above = |at: usize| costs[at].median - epoll[at].median;
     (above(end) / above(start)).ln() / (sizes[end] as f64 / sizes[start] as f64).ln()
 }

@@ -76,8 +76,9 @@ impl Conversation {
         if paused { self.inbox.pause_at(bytes) } else { self.inbox.keep(bytes) }
     }
 
-    /// Deals with as many bytes as can be dealt with, of which the first were used in a step that led somewhere; and
-    /// says how many that were, and whether it has paused before the others, because it has said enough.
+    /// Deals with as many bytes as can be dealt with, after a first step that has used some of them and led to
+    /// something; and says how many that were in all, and whether it has paused before the others, because it has
+    /// said enough.
     fn read_on(
         &mut self,
         bytes: &mut [u8],

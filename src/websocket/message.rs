@@ -104,8 +104,9 @@ impl Reader {
         Ok(Some((used, Said::Binary(Payload { bytes: payload, mask }))))
     }
 
-    /// Reads on from the start of `bytes`, which is no whole message: how many were used, and what was said, if
-    /// something was. Nothing used and nothing said means that more bytes are needed.
+    /// Reads on from the start of `bytes`, whatever is there: how many were used, and what was said, if something
+    /// was. Nothing used and nothing said means that more bytes are needed. (What [`Reader::whole`] reads is read here
+    /// too, but not where it lies.)
     ///
     /// A message may be of `max_message` bytes; past it the violation is 1009, as soon as a head
     /// announces it. Text that is not UTF-8 is 1007 as soon as it shows. With `deflate` a message may be
