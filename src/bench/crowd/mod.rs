@@ -48,6 +48,9 @@ pub struct Crowd {
     /// Whether it stays awake while an event is on its way: where it has a processor to itself, so that the server
     /// does not pay for waking it.
     pub is_restless: bool,
+    /// Whether long polls are sent again only when everybody has heard, so that nobody hears later for what others
+    /// ask. One event can be played at a time then.
+    pub asks_together: bool,
     manner: Manner,
     members: Vec<Member>,
     bell: Bell,
@@ -90,6 +93,7 @@ impl Crowd {
         watch(&mut multiplexer, &bell.socket, BELL)?;
         let mut crowd = Crowd {
             is_restless: false,
+            asks_together: false,
             manner,
             members: Vec::with_capacity(clients),
             bell,
@@ -171,7 +175,19 @@ impl Crowd {
         }
         let mut heard = std::mem::take(&mut self.heard);
         heard.close(start.elapsed());
+        if self.asks_together {
+            self.ask_again()?;
+        }
         Ok(heard)
+    }
+
+    fn ask_again(&mut self) -> Result<(), String> {
+        for at in 0..self.members.len() {
+            if self.manner.via == Via::LongPoll && !self.members[at].is_asking {
+                self.ask(at)?;
+            }
+        }
+        Ok(())
     }
 
     fn patience(&self) -> Duration {
@@ -286,7 +302,7 @@ impl Crowd {
             return Ok(());
         }
         self.members[at].is_asking = false;
-        if self.manner.via == Via::LongPoll { self.ask(at) } else { Ok(()) }
+        if self.manner.via == Via::LongPoll && !self.asks_together { self.ask(at) } else { Ok(()) }
     }
 
     fn ask(&mut self, at: usize) -> Result<(), String> {

@@ -57,7 +57,7 @@ fn measure(
     let manner = server.peer.manner(technique, server.channel());
     let server = &*server;
     let mut crowd = Crowd::open(server.address, server.address, manner, clients, SIZE, |_| server.rest())?;
-    crowd.is_restless = apart.is_so();
+    (crowd.is_restless, crowd.asks_together) = (apart.is_so(), true);
     let mut measured = Vec::new();
     for _ in 0..=events {
         // All who ask again are parked again.

@@ -84,7 +84,8 @@ fn notes(apart: &Apart, present: &[&Peer], folder: &Path) -> Vec<String> {
     notes.push(
         "An event has 64 bytes; what a server puts around it is its own: doorbell and the polls of node and axum say \
          JSON with a cursor, nginx and the WebSockets of all peers the event as it is. A poll says what it has heard, \
-         and asks again at once."
+         and asks again when all have heard: asking at once, the one thread with all the clients has more to do than \
+         the quickest of the servers, and what is measured is the client."
             .to_owned(),
     );
     notes.push(
